@@ -40,6 +40,14 @@ def square(x: int, seed: int) -> dict[str, float]:
     return {"square": x * x, "by": seed}
 
 
+def recovering(x: int, run: Run) -> float:
+    """Fail in one point until the machine, which is the environment here, is well."""
+    if x == 2 and "PYSTACK_TEST_IS_WELL" not in os.environ:
+        run.series("tried", "s").add(0.0, 1.0)
+        raise OSError("the machine is not well")
+    return 1.0
+
+
 def slow(x: int, wait_s: float = 0.1) -> dict[str, float]:
     time.sleep(wait_s)
     return {"x_squared": x * x}

@@ -177,6 +177,13 @@ def test_tap_client_fetches_a_page_from_a_server_on_the_machine() -> None:
     assert "<- SYN ACK " in output
 
 
+def numbers_of(head: str) -> list[list[str]]:
+    """Return a table of docs/protocol-kit.md, without its first column."""
+    table = (EXAMPLES.parent / "docs" / "protocol-kit.md").read_text("utf-8").partition(head)[2]
+    rows = table.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")[1:]] for row in rows]
+
+
 def test_a_policy_that_is_learnt_does_better_than_cubic_on_lines_it_has_not_seen() -> None:
     pytest.importorskip("gymnasium", reason="the extra gym")
     lines = run([sys.executable, str(EXAMPLES / "train_congestion.py")]).splitlines()
@@ -184,6 +191,7 @@ def test_a_policy_that_is_learnt_does_better_than_cubic_on_lines_it_has_not_seen
     found = [
         dict(re.findall(r"(learnt|fixed:20|cubic|bbr) (-?[\d.]+)", line)) for line in lines[3:]
     ]
+    assert [list(row.values()) for row in found] == numbers_of("| Line | learnt |")
     assert all(float(row["learnt"]) > float(row["cubic"]) for row in found)
     total = {name: sum(float(row[name]) for row in found) for name in found[0]}
     assert total["learnt"] > total["fixed:20"]

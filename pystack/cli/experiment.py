@@ -61,6 +61,9 @@ def run_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what the folder has.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Go on, and run again what failed.")
+    ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,7 +95,9 @@ def run_command(
     if found.size >= ASKED_FROM and not yes:
         _ask(found)
     folder = to or Path(f"{found.name}.results")
-    return _run(found, folder, processes=processes, dask=dask, resume=resume, quiet=quiet)
+    return _run(
+        found, folder, processes=processes, dask=dask, resume=resume, retry=retry, quiet=quiet
+    )
 
 
 def _ask(found: Experiment) -> None:
@@ -111,6 +116,7 @@ def _run(
     processes: int | None,
     dask: str | None,
     resume: bool,
+    retry: bool,
     quiet: bool,
 ) -> int:
     from pystack.cli.sweep_progress import shown
@@ -125,6 +131,7 @@ def _run(
                 processes=processes,
                 dask=dask,
                 resume=resume,
+                retry=retry,
                 on_progress=on_progress,
             )
     except Stopped as stopped:

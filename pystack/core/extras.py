@@ -49,7 +49,11 @@ def need(library: str, what: str) -> ModuleType:
             raise  # it is there, and lacks something itself
         name = _CALLED.get(top, top)
         # Of what no extra brings (polars: pandas is enough) there is only the library itself.
-        get_it = how_to_get(EXTRAS[top]) if top in EXTRAS else f"pip install {name}"
+        get_it = (
+            how_to_get(EXTRAS[top])
+            if top in EXTRAS
+            else f"{_origin()[0].removesuffix(' -e')} {name}"
+        )
         raise ConfigError(f"{what} needs {name}: {get_it}") from None
 
 
@@ -59,6 +63,14 @@ def how_to_get(extra: str) -> str:
     Somebody who has it from a checkout cannot get it by name: there, and for the environment that
     `scripts/pystack` makes (which is not the one of any `pip` in PATH), it is this checkout again.
     """
+    pip, place = _origin()
+    if place is None:
+        return f"{pip} 'pystack-net[{extra}]'"
+    return f"{pip} {shlex.quote(f'{place}[{extra}]')}"
+
+
+def _origin() -> tuple[str, str | None]:
+    """Return how to install what is missing, and the folder pystack is from; None: an index."""
     try:
         told = distribution("pystack-net").read_text("direct_url.json")  # PEP 610
     except PackageNotFoundError:
@@ -66,8 +78,7 @@ def how_to_get(extra: str) -> str:
     origin = json.loads(told) if told else {}
     where = urlsplit(origin.get("url", ""))
     if where.scheme != "file":
-        return f"pip install 'pystack-net[{extra}]'"
-    place = shlex.quote(f"{unquote(where.path)}[{extra}]")
-    if origin.get("dir_info", {}).get("editable"):
-        return f"{shlex.quote(sys.executable)} -m pip install -e {place}"
-    return f"pip install {place}"
+        return "pip install", None
+    if not origin.get("dir_info", {}).get("editable"):
+        return "pip install", unquote(where.path)
+    return f"{shlex.quote(sys.executable)} -m pip install -e", unquote(where.path)

@@ -184,6 +184,9 @@ class Experiment:
         """All combinations of parameters."""
         return self._space
 
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}: {self.size:,} runs of {self.base}>"
+
     def __len__(self) -> int:
         """Return `size`. OverflowError beyond `sys.maxsize`."""
         return self.size

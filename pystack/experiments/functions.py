@@ -28,6 +28,9 @@ _NO_IDENTIFIER: Final = re.compile(r"\W|^(?=\d)")
 _NAMED: Final = re.compile(r"([^:]+):([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
+# A kernel has imported it; there, a cell of this kind is the shortest way into a module.
+_IN_A_NOTEBOOK: Final = " (a cell that begins with %%writefile NAME.py), and import it"
+
 AnyFunction = Callable[..., object]
 
 
@@ -53,7 +56,7 @@ def source_of(function: AnyFunction) -> Source:
     if module is None or path is None or not path.endswith(".py"):
         raise ConfigError(
             f"{name} is in no file ({function.__module__}), so that another process cannot find "
-            "it again: write it into a module"
+            f"it again: write it into a module{_IN_A_NOTEBOOK if 'IPython' in sys.modules else ''}"
         )
     if _attribute(module, name) is not function:
         raise ConfigError(

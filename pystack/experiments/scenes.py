@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pystack.runtime.host import Host
     from pystack.runtime.streams import TcpStream
     from pystack.runtime.tcp_listener import TcpListener
+    from pystack.tcp.congestion.registry import ControlLike
 
 T = TypeVar("T")
 
@@ -41,8 +42,8 @@ _DATAGRAM_BITS: Final = (len(_DATAGRAM) + 42) * 8  # with the headers of UDP, IP
 
 async def dumbbell(
     *,
-    control: str = "cubic",
-    controls: str | Sequence[str] | None = None,
+    control: ControlLike = "cubic",
+    controls: str | Sequence[ControlLike] | None = None,
     flows: int | None = None,
     rate: str | float = "10mbit",
     delay: str | float = "20ms",
@@ -69,7 +70,8 @@ async def dumbbell(
     """Send by N flows through one bottleneck: left1..leftN - r1 - r2 - right1..rightN.
 
     Flow i goes from left i to right i. `flows`: how many; None: as many as there are `controls`
-    ("bbr cubic"), access delays, starts or sizes, of which each is one for all or one for each.
+    ("bbr cubic", or a list, in which classes may be), access delays, starts or sizes, of which each
+    is one for all or one for each.
     `rate`, `delay` (one way), `loss`, `drop` (a pattern: "..x"), `jitter`, `overhead`, `qdisc`
     ("fq_codel") and `limit` are of the bottleneck, all but `rate` and `delay` on the way from left
     to right alone. `limit` is in packets, or in products of rate and round trip ("1.5bdp") in full
@@ -177,7 +179,7 @@ class _Plan:
 
     sender: str
     receiver: str
-    control: str
+    control: ControlLike
     start_s: float
     size: int | None  # None: endless
     delay_s: float
@@ -198,15 +200,21 @@ def _introduce(net: Network) -> None:
 
 
 def _plans(
-    control: str,
-    controls: str | Sequence[str] | None,
+    control: ControlLike,
+    controls: str | Sequence[ControlLike] | None,
     flows: int | None,
     access_delay: str | float | Sequence[str | float],
     starts: str | float | Sequence[str | float],
     size: str | float | Sequence[str | float] | None,
 ) -> list[_Plan]:
     """Return what each flow does."""
-    names = _list("controls", controls, str) or [control]
+    names: list[ControlLike] = [control]
+    if isinstance(controls, str):
+        names = [*_list("controls", controls, str)]
+    elif controls is not None:  # classes may be among them
+        names = [*controls]
+        if not names:
+            raise ConfigError("controls is empty: leave it out")
     delays = _list("access_delay", access_delay, parse_time_s)
     begins = _list("starts", starts, parse_time_s)
     sizes: Sequence[int | None] = _list("size", size, parse_size_bytes) or [None]

@@ -10,7 +10,7 @@ import pystack
 from pystack.plugins import CongestionControl
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol-kit.md").read_text("utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = re.findall(r"```python[^\n]*\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_control_is_short_and_shares_a_line_with_newreno() -> None:

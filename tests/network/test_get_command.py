@@ -120,8 +120,7 @@ def test_a_clear_conversation_needs_no_certificate(
     status, _, error = here(*ftp, "--ssl-reqd")
     assert (status, error) == (
         2,
-        "pystack: TLS without a certificate of your own needs trustme: "
-        f"{how_to_get('tls')}\n",
+        f"pystack: TLS without a certificate of your own needs trustme: {how_to_get('tls')}\n",
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import pystack
 from pystack.experiments.scenes import dumbbell, request_response
+from pystack.plugins import AckSample, ControlDefaults, LossSample
 
 FULL = 1514  # bytes of a full frame
 TEXT = {"4": 1448, "6": 1428}  # bytes of text in it, with timestamps
@@ -34,6 +35,27 @@ def test_flows_of_equal_round_trips_get_equal_shares_and_others_do_not() -> None
     assert 0.8 < equal["goodput_1_bps"] / equal["goodput_2_bps"] < 1.25
     apart = run(**words, access_delay="0ms 100ms")
     assert apart["goodput_1_bps"] > 1.5 * apart["goodput_2_bps"]
+
+
+def test_a_control_may_be_a_class() -> None:
+    class Three(ControlDefaults):
+        name = "three"
+
+        def __init__(self, smss_bytes: int) -> None:
+            self.cwnd_bytes = 3 * smss_bytes
+
+        def on_ack(self, sample: AckSample) -> None:
+            """Stay."""
+
+        def on_loss(self, sample: LossSample) -> None:
+            """Stay."""
+
+        def on_rto(self, now: float, flight_size_bytes: int) -> None:
+            """Stay."""
+
+    got = run(controls=[Three, "fixed:3"], rate="20mbit", spread=0, duration="4s", limit=100)
+    assert got["goodput_1_bps"] == pytest.approx(got["goodput_2_bps"], rel=0.02)
+    assert got["goodput_1_bps"] < 3 * 1448 * 8 / 0.04  # a window in each round trip at most
 
 
 def test_a_flow_has_what_a_constant_rate_leaves() -> None:

@@ -85,6 +85,11 @@ class Results:
         return self.sheet.rows
 
     @property
+    def failed(self) -> tuple[Row, ...]:
+        """Those runs that did not end well; `error` of each is a sentence."""
+        return tuple(row for row in self.rows if row.ended != "ok")
+
+    @property
     def digest(self) -> str:
         """SHA-256 over all runs: the same wherever, and in whatever order, they ran."""
         return digest_of(self.rows)

@@ -46,10 +46,12 @@ _LOOK_BYTES: Final = 1 << 20
 class Store:
     """A folder that a sweep writes to, alone. A `with` block."""
 
-    def __init__(self, folder: Path, experiment: Experiment, *, resume: bool) -> None:
+    def __init__(
+        self, folder: Path, experiment: Experiment, *, resume: bool, retry: bool = False
+    ) -> None:
         """Raises ConfigError where the folder is another's, or in use; OutputError: the disk."""
         self.folder = folder
-        self.failed = 0  # of the runs that are done
+        self._failed: set[int] = set()  # of the runs that are done
         self._done = bytearray(len(experiment))  # 1: it is
         self._pending_since: float | None = None  # lines that the disk need not have; None: none
         with self._explained():
@@ -57,7 +59,9 @@ class Store:
             self._lock = _locked(folder)
         try:
             with self._explained():
-                self._begin(experiment, resume=resume)
+                self._begin(experiment, resume=resume or retry)
+                if retry:
+                    self._forget_failed()
                 self._rows = _Lines(folder / JOURNAL)
                 self._timings = _Lines(folder / TIMINGS)
         except BaseException:
@@ -86,6 +90,11 @@ class Store:
         """How many runs are done."""
         return self._done.count(1)
 
+    @property
+    def failed(self) -> int:
+        """How many of these did not end well."""
+        return len(self._failed)
+
     def has(self, number: int) -> bool:
         """Tell whether a run is done."""
         return self._done[number] == 1
@@ -103,8 +112,7 @@ class Store:
             timing = {"number": number, **asdict(done.timing)}
             self._timings.add(json.dumps(timing, separators=(",", ":")))
             self._rows.add(line_of(done.point, done.outcome))
-        self._done[number] = 1
-        self.failed += done.outcome.ended != "ok"
+        self._note(number, done.outcome.ended)
         if self._pending_since is None:
             self._pending_since = time.monotonic()
         return True
@@ -156,13 +164,27 @@ class Store:
         try:
             row = json.loads(line)
             number, ended = row["number"], row["ended"]
-            self._done[number] = 1
+            self._note(number, ended)
         except (ValueError, TypeError, KeyError, IndexError):
             raise ConfigError(
                 f"{self.folder / JOURNAL} has a line that is none of this experiment: "
                 f"{line[:80].decode(errors='replace')!r}"
             ) from None
-        self.failed += ended != "ok"
+
+    def _note(self, number: int, ended: str) -> None:
+        """Note that a run is done. Of one that was run again the last line is what holds."""
+        self._done[number] = 1
+        if ended == "ok":
+            self._failed.discard(number)
+        else:
+            self._failed.add(number)
+
+    def _forget_failed(self) -> None:
+        """Have what failed run again; its time series go, for the next attempt may have none."""
+        for number in self._failed:
+            self._done[number] = 0
+            series_file(self.folder, number).unlink(missing_ok=True)
+        self._failed.clear()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

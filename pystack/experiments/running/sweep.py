@@ -49,6 +49,7 @@ def run(
     processes: int | None = None,
     dask: str | Client | None = None,
     resume: bool = False,
+    retry: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Results:
     """Run all points of an experiment, and write what they come to into a folder.
@@ -62,8 +63,9 @@ def run(
         dask: A scheduler ("tcp://10.0.0.5:8786") or a `distributed.Client`, whose workers run the
             points instead.
         resume: Go on with what the folder has.
-        on_progress: Is called in this thread, some ten times a second at most. What it raises
-            stops the sweep.
+        retry: Go on, and run again what failed.
+        on_progress: Is called in this thread, some ten times a second at most; `str(progress)` is
+            a line for people. What it raises stops the sweep.
 
     Raises:
         ConfigError: It cannot be had as asked: another experiment's folder, one that is in use, no
@@ -78,7 +80,7 @@ def run(
     _check_place()
     if experiment.series is not None:
         need("pyarrow", "writing time series")
-    with Store(Path(to), experiment, resume=resume) as store:
+    with Store(Path(to), experiment, resume=resume, retry=retry) as store:
         sweep = _Sweep(experiment, store, on_progress)
         try:
             # Nothing to do needs nobody who does it.

@@ -1,6 +1,7 @@
 """How to get what is missing: it has to work where pystack was installed from."""
 
 import json
+import shlex
 import sys
 from importlib import metadata
 
@@ -47,10 +48,15 @@ def test_without_an_installation_it_is_the_name(monkeypatch: pytest.MonkeyPatch)
     assert extras.how_to_get("plot") == "pip install 'pystack-net[plot]'"
 
 
+@pytest.mark.parametrize(
+    ("is_editable", "pip"),
+    [(False, "pip install"), (True, f"{shlex.quote(sys.executable)} -m pip install")],
+)
 def test_what_no_extra_brings_is_asked_for_by_its_own_name(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, is_editable: bool, pip: str
 ) -> None:
+    from_where(monkeypatch, {"url": "file:///net", "dir_info": {"editable": is_editable}})
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(ConfigError) as caught:
         extras.need("polars", "a frame of polars")
-    assert str(caught.value) == "a frame of polars needs polars: pip install polars"
+    assert str(caught.value) == f"a frame of polars needs polars: {pip} polars"

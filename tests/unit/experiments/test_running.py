@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from experiment_draws import draw
-from experiment_points import bad, messy, slow, square, transfer
+from experiment_points import bad, messy, recovering, slow, square, transfer
 
 import pystack
 from pystack import ConfigError
@@ -73,6 +73,24 @@ def test_what_was_cut_short_is_resumed_to_the_same_bytes(
     assert resumed.digest == whole.digest
     run(experiment, to=tmp_path, resume=True)  # there is nothing to do
     assert bytes_of(tmp_path) == bytes_of(whole.path)
+
+
+def test_what_failed_is_run_again_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment(recovering, {"x": [1, 2, 3]})
+    first = run(experiment, to=tmp_path / "r", processes=1)
+    assert [(row.number, row.ended) for row in first.failed] == [(1, "raised")]
+    monkeypatch.setenv("PYSTACK_TEST_IS_WELL", "yes")
+    assert len(run(experiment, to=tmp_path / "r", resume=True).failed) == 1  # that counts as done
+    seen: list[Progress] = []
+    again = run(experiment, to=tmp_path / "r", processes=1, retry=True, on_progress=seen.append)
+    assert (seen[0].done, seen[0].failed, seen[-1].done, seen[-1].failed) == (2, 0, 3, 0)
+    assert again.failed == ()
+    assert len((again.path / "rows.jsonl").read_text().splitlines()) == 4  # what was is kept
+    whole = run(experiment, to=tmp_path / "whole", processes=1)
+    assert bytes_of(again.path) == bytes_of(whole.path)
+    assert run(experiment, to=again.path, resume=True).failed == ()  # of two lines the last holds
 
 
 def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
