@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from pystack.runtime.socket.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpStream
     from pystack.runtime.tcp_listener import TcpListener
+    from pystack.runtime.watching import Watch
     from pystack.stack.advertise import AdvertiseConfig
     from pystack.stack.ip6_config import Ip6Config
     from pystack.tcp.config import TcpConfig, TcpLimits
@@ -115,6 +116,7 @@ __all__ = [
     "TcpStream",
     "UdpSocket",
     "VirtualTimeoutError",
+    "Watch",
     "WireError",
     "__version__",
     "check_determinism",
@@ -156,6 +158,7 @@ _HOMES: Final = {
         ("runtime.socket.seal", "SealedError unsealed"),
         ("runtime.streams", "TcpStream"),
         ("runtime.tcp_listener", "TcpListener"),
+        ("runtime.watching", "Watch"),
         ("stack.advertise", "AdvertiseConfig"),
         ("stack.ip6_config", "Ip6Config"),
         ("tcp.config", "TcpConfig TcpLimits"),

@@ -23,6 +23,7 @@ from pystack.tcp.congestion.base import (
     ControlDefaults,
     LossSample,
     LostSegment,
+    MarkSample,
     Opening,
     RateSample,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "LossSample",
     "Lost",
     "LostSegment",
+    "MarkSample",
     "Observer",
     "ObserverLike",
     "Opening",

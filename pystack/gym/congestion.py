@@ -30,9 +30,9 @@ Acting = Literal["factor", "factor_and_pace", "discrete"]
 
 # By what the window is multiplied
 FACTORS: Final = (0.5, 0.8, 1.0, 1.25, 2.0)
-LEAST_SEGMENTS: Final = 2
-MOST_BYTES: Final = 1 << 28
-OPENS_WITHIN_S: Final = 120.0
+LEAST_SEGMENTS: Final = 2  # of the window
+MOST_BYTES: Final = 1 << 28  # of the window; far more than any line here holds
+OPENS_WITHIN_S: Final = 120.0  # of virtual time: else the network of one's own is wrong
 # What is seen of an interval, and the most that it can be
 OBSERVATION: Final = {
     "throughput, Mbit/s": 1e5,

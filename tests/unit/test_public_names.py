@@ -6,14 +6,16 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, get_type_hints
 
 import pytest
 
 import pystack
+from pystack.plugins import CongestionControl
 
 MODULES: Final = (
-    *("pystack", "pystack.events", "pystack.experiments", "pystack.plugins", "pystack.testing"),
+    *("pystack", "pystack.events", "pystack.experiments", "pystack.gym"),
+    *("pystack.plugins", "pystack.testing"),
 )
 NAMES: Final = [
     (module, name)
@@ -23,15 +25,17 @@ NAMES: Final = [
 ]
 # What a user may name in his own program, and would look for.
 WANTED: Final = {
-    "pystack": "Network Host Router Switch Station Link Ladder NetemWords Partition TcpConfig "
-    "TcpLimits TcpInfo TcpState TcpStream TcpListener UdpSocket Frame Observer Event Service "
-    "ServiceWords ConfigError DeviceError PystackError run serve tap_host TapHostConfig "
-    "Namespace TapNode EventLoop run_asyncio check_determinism NondeterminismError",
+    "pystack": "Network Host Router Switch Station Link Ladder NetemWords Partition "
+    "TcpConfig TcpLimits TcpInfo TcpState TcpStream TcpListener TcpSample Watch UdpSocket "
+    "Frame Observer Event Service ServiceWords ConfigError DeviceError PystackError run serve "
+    "tap_host TapHostConfig Namespace TapNode EventLoop run_asyncio check_determinism "
+    "NondeterminismError",
     "pystack.events": "Event Observer Frame FrameSeen Dropped NeighborChanged TcpStateChanged "
     "TcpRetransmitted TcpSoftError TcpRepair TcpMeasured FellBehind",
     "pystack.experiments": "Experiment Results Run Limits Compare SeriesSpec Meter run load "
     "load_series from_file lab span log_span zipped sample dumbbell request_response plot "
     "statistics",
+    "pystack.gym": "CongestionEnv Interval Scene SceneMaker Reward REWARDS",
     "pystack.plugins": "Port Impairment Qdisc CongestionControl LossRecovery Service Observer "
     "AckSample LossSample ControlDefaults Scene PortContext ServiceOptions Departures Report",
     "pystack.testing": "faults Faults Fault LinkDown Parted PowerCut Lossy Delayed Slowed "
@@ -50,7 +54,7 @@ def test_every_public_name_can_be_had_and_is_listed() -> None:
 def test_what_a_user_looks_for_is_there_in_order(module: str) -> None:
     names = import_module(module).__all__
     assert set(WANTED[module].split()) <= set(names)
-    assert names == sorted(names)
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name))
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
@@ -84,6 +88,19 @@ def test_the_package_alone_imports_nothing_of_itself() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_congestion_control_is_told_can_be_named() -> None:
+    hints = [
+        hint
+        for method in vars(CongestionControl).values()
+        if inspect.isfunction(method)
+        for hint in get_type_hints(method).values()
+    ]
+    told = {
+        hint.__name__ for hint in hints if getattr(hint, "__module__", "").startswith("pystack")
+    }
+    assert {"AckSample", "Opening"} <= told <= set(pystack.plugins.__all__)
 
 
 def test_a_name_that_is_not_there_is_an_ordinary_error() -> None:

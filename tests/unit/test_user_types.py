@@ -27,6 +27,7 @@ class Polite(pystack.plugins.ControlDefaults):
 
     def on_ack(self, sample: pystack.plugins.AckSample) -> None: ...
     def on_loss(self, sample: pystack.plugins.LossSample) -> None: ...
+    def on_marks(self, sample: pystack.plugins.MarkSample) -> None: ...
     def on_rto(self, now: float, flight_size_bytes: int) -> None: ...
 
 
@@ -117,6 +118,7 @@ RIGHT: Final = (
     "net.link(a, b, rate='1mbit', qdisc=lambda rng: Queue(rng))",
     "net.link(a, 'udp://192.0.2.2', vni=7, key_file='lab.key', delay='20ms', mtu_bytes=1400)",
     f"print([sample.cwnd_bytes + 1 async for sample in {STREAM}.watch('100ms', link)])",
+    f"watch: pystack.Watch = {STREAM}.watch(); watch.close()",
     f"{STREAM}.watch(link=link.a_to_b, on_sample=lambda sample: print(sample.now + 1.0))",
     f"{STREAM}.steer(cwnd_bytes=30_000, pacing_bps=4e6); {STREAM}.set_congestion(Polite)",
     "import pystack.gym; env = pystack.gym.CongestionEnv(rate='1mbit', reward=lambda step: "
