@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
@@ -16,6 +16,7 @@ from pystack.experiments.plots.choices import (
     delay_and_rate,
     in_order,
     intervals,
+    label,
     one_measure,
     ranks_of,
     with_unit,
@@ -42,6 +43,7 @@ _MOST_PANELS: Final = 6
 _NUMBERS_UP_TO: Final = 12  # columns: numbers have no room in narrower cells
 _PANEL_IN: Final = 2.9
 _COLUMNS: Final = 3
+_MOST_SAID: Final = 24  # points that have room for a word each
 _UNBEATEN: Final = "unbeaten in both"
 
 
@@ -119,7 +121,7 @@ def pareto(
     """Draw a throughput (`y`) against a delay (`x`), and who cannot be beaten in both.
 
     A point is the median over seeds at one value of each parameter, with its interval; points of a
-    value of `by` look alike. Raises ConfigError.
+    value of `by` look alike, and say which values of names they have beside. Raises ConfigError.
     """
     made = choose(results, by, where=where)
     delay, rate = delay_and_rate(x, y, made)
@@ -127,20 +129,26 @@ def pareto(
     points = _points(made, rest, delay, rate)
     if not points:
         raise ConfigError(f"no run has both {delay} and {rate}")
-    across = scale_of(unit_of(delay), (point[2].value for point in points))
-    up = scale_of(unit_of(rate), (point[3].value for point in points))
+    across = scale_of(unit_of(delay), (point.delay.value for point in points))
+    up = scale_of(unit_of(rate), (point.rate.value for point in points))
     with looks():
         paper = Paper.of()
         (axes,) = paper.axes
-        for at, name, a, b in points:
-            _point(axes, at, name, a, b, (across, up))
         # Names are no way, and no choice: a line of access is not better than another.
         is_way = all(axis_of([row.parameters[name] for row in made.rows]) for name in rest)
+        for point in points:
+            _draw_point(axes, point, (across, up), says=not is_way and len(points) <= _MOST_SAID)
         if len(rest) == 1 and is_way:
-            for at in {point[0] for point in points}:
-                way = [(across.of(a.value), up.of(b.value)) for k, _, a, b in points if k == at]
-                axes.plot(*zip(*way, strict=True), color=style(at).color, linewidth=0.8, alpha=0.6)
-        best = _unbeaten([(a.value, b.value) for _, _, a, b in points]) if is_way else []
+            for at in {point.at for point in points}:
+                way = [point for point in points if point.at == at]
+                axes.plot(
+                    [across.of(point.delay.value) for point in way],
+                    [up.of(point.rate.value) for point in way],
+                    color=style(at).color,
+                    linewidth=0.8,
+                    alpha=0.6,
+                )
+        best = _unbeaten([(p.delay.value, p.rate.value) for p in points]) if is_way else []
         axes.plot(
             [across.of(a) for a, _ in best],
             [up.of(b) for _, b in best],
@@ -150,7 +158,7 @@ def pareto(
             zorder=1,
             label=_UNBEATEN if best else None,
         )
-        if is_log(point[2].value for point in points):
+        if is_log(point.delay.value for point in points):
             logarithmic(axes, "x")
         axes.margins(0.08)
         axes.set_xlabel(f"{with_unit(delay, across.unit)}   (less is better)")
@@ -158,43 +166,51 @@ def pareto(
         what = (
             f"{with_unit(rate, up.unit)} against {with_unit(delay, across.unit)}: medians over "
             f"seeds{' at each ' + ', '.join(map(words, rest)) if rest else ''}, "
-            f"{intervals((point[2] for point in points), 'bars') or 'one run each'}"
+            f"{intervals((point.delay for point in points), 'bars') or 'one run each'}"
         )
         return paper.finish(
             made.title(title), made.caption(what, over=rest), made.legend or "", last=(_UNBEATEN,)
         )
 
 
-def _points(
-    made: Chosen, rest: Sequence[str], delay: str, rate: str
-) -> list[tuple[int, str, Estimate, Estimate]]:
-    """Return line, name, delay and rate of each point; those of a line in order of the rest."""
+class _Point(NamedTuple):
+    """What one combination of parameters came to."""
+
+    at: int  # the number of its look
+    name: str  # of that
+    where: str  # the values of what is not told by its look: "dsl, 60ms"
+    delay: Estimate
+    rate: Estimate
+
+
+def _points(made: Chosen, rest: Sequence[str], delay: str, rate: str) -> list[_Point]:
+    """Return all points; those of a look in order of the rest."""
     points = []
     for at, (name, rows) in enumerate(made.groups.items()):
         places = grouped(rows, rest)
         for values in in_order(places, rest, made.rows):
             a, b = (median(number_of(row, of) for row in places[values]) for of in (delay, rate))
             if a is not None and b is not None:
-                points.append((at, name, a, b))
+                points.append(_Point(at, name, label(values), a, b))
     return points
 
 
-def _point(
+def _draw_point(
     axes: Any,  # noqa: ANN401 - matplotlib's
-    at: int,
-    name: str,
-    a: Estimate,
-    b: Estimate,
+    point: _Point,
     scales: tuple[Scale, Scale],
+    *,
+    says: bool,
 ) -> None:
-    look = style(at)
-    bars = [_bar(each, scale) for each, scale in zip((a, b), scales, strict=True)]
+    """Draw a point with its bars; `says`: where it is, in words beside it."""
+    look, both = style(point.at), (point.delay, point.rate)
+    place = [scale.of(each.value) for each, scale in zip(both, scales, strict=True)]
+    bars = [_bar(each, scale) for each, scale in zip(both, scales, strict=True)]
     axes.errorbar(
-        scales[0].of(a.value),
-        scales[1].of(b.value),
+        *place,
         xerr=bars[0],
         yerr=bars[1],
-        label=named(name),
+        label=named(point.name),
         color=look.color,
         marker=look.marker,
         markersize=6.5,
@@ -202,6 +218,9 @@ def _point(
         elinewidth=0.9,
         capsize=0,
     )
+    if says:
+        beside = {"xytext": (5, 4), "textcoords": "offset points"}
+        axes.annotate(point.where, place, **beside, fontsize=7, color="#444444")
 
 
 def _bar(estimate: Estimate, scale: Scale) -> list[list[float]] | None:

@@ -163,6 +163,9 @@ def test_parameters_of_names_are_no_way_and_those_with_a_unit_say_it(tmp_path: P
     )
     picture = plot.pareto(folder, by=["control", "timeout_s"])
     assert legend(picture) == ["cubic, 1", "cubic, 2", "bbr, 1", "bbr, 2"]
+    said = [text.get_text() for text in picture.figure.axes[0].texts]
+    assert said == ["dsl", "cable"] * 4
+    assert plot.pareto(folder, by=["control", "access"]).figure.axes[0].texts[:] == []
     (axes, *_) = plot.heatmap(folder, x="timeout_s", y="control", by=[]).figure.axes
     assert axes.get_xlabel() == "timeout (s)"
     assert plot.curve(folder, by="control").figure.axes[0].get_xlabel() == "timeout (s)"
