@@ -139,15 +139,7 @@ def pareto(
         for point in points:
             _draw_point(axes, point, (across, up), says=not is_way and len(points) <= _MOST_SAID)
         if len(rest) == 1 and is_way:
-            for at in {point.at for point in points}:
-                way = [point for point in points if point.at == at]
-                axes.plot(
-                    [across.of(point.delay.value) for point in way],
-                    [up.of(point.rate.value) for point in way],
-                    color=style(at).color,
-                    linewidth=0.8,
-                    alpha=0.6,
-                )
+            _draw_ways(axes, points, (across, up))
         best = _unbeaten([(p.delay.value, p.rate.value) for p in points]) if is_way else []
         axes.plot(
             [across.of(a) for a, _ in best],
@@ -221,6 +213,18 @@ def _draw_point(
     if says:
         beside = {"xytext": (5, 4), "textcoords": "offset points"}
         axes.annotate(point.where, place, **beside, fontsize=7, color="#444444")
+
+
+def _draw_ways(
+    axes: Any,  # noqa: ANN401 - matplotlib's
+    points: Sequence[_Point],
+    scales: tuple[Scale, Scale],
+) -> None:
+    """Join the points of each look, which are in order."""
+    for at in {point.at for point in points}:
+        way = [(point.delay, point.rate) for point in points if point.at == at]
+        places = [[scales[k].of(both[k].value) for both in way] for k in (0, 1)]
+        axes.plot(*places, color=style(at).color, linewidth=0.8, alpha=0.6)
 
 
 def _bar(estimate: Estimate, scale: Scale) -> list[list[float]] | None:
