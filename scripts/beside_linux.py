@@ -43,20 +43,26 @@ try:
 except ConnectionResetError:
     pass  # what the sender still had does not come
 """
-# Sends for so long; prints the segments that were sent again, as TCP_INFO has them
+# Sends for so long; prints the segments that were sent again after warm-up, as TCP_INFO has them
 SENDER: Final = """
 import socket, struct, sys, time
-host, port, control, seconds = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+host, port, control = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+warm, seconds = float(sys.argv[4]), float(sys.argv[5])
+def sent_again():
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return struct.unpack_from("I", info, 100)[0]
 while True:  # the other side may take its time
     sock = socket.socket()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
     if not sock.connect_ex((host, port)):
         break
     time.sleep(0.05)
-until = time.monotonic() + seconds
-while time.monotonic() < until:
+begin, before = time.monotonic(), None
+while (now := time.monotonic()) < begin + seconds:
+    if before is None and now > begin + warm:
+        before = sent_again()
     sock.send(bytes(1 << 14))
-print(struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0])
+print(sent_again() - before)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 """
 
@@ -137,7 +143,16 @@ async def linux(line: Line) -> str:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive)
             await trio.sleep(max(UP_S - net.now(), 0))
-            words = ["python3", "-c", SENDER, right.address, str(PORT), control, str(FLOWS_S)]
+            words = [
+                "python3",
+                "-c",
+                SENDER,
+                right.address,
+                str(PORT),
+                control,
+                str(WARM_S),
+                str(FLOWS_S),
+            ]
             again[index] = int((await left.run(words)).stdout)
 
     with meter:

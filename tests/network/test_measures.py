@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import pystack
 from pystack.experiments.measures import MEASURES, SERIES
+from pystack.experiments.measures.distribution import quantile
 from pystack.experiments.measures.meter import Meter
 from pystack.experiments.model import Track
 from pystack.experiments.scenes import dumbbell, request_response
@@ -224,6 +225,19 @@ def test_series_by_ack_have_a_value_for_each() -> None:
     delivered = tracks["delivered", subject].values.tolist()
     assert delivered == sorted(delivered)
     assert ("queue", "r1>r2") in tracks
+
+
+def test_the_series_of_round_trips_by_ack_has_each_measurement_once() -> None:
+    """What `rtt` is the statistics of: its quantiles may be made of the series too."""
+    found, tracks = measured(
+        one_flow(control="bbr", loss="1%"), ["rtt p50 p99 mean"], series=["rtt"], every_s=None
+    )
+    (track,) = tracks.values()
+    values = sorted(track.values)
+    assert len(values) > 500
+    assert found["rtt_mean_s"] == pytest.approx(sum(values) / len(values))
+    assert found["rtt_p50_s"] == pytest.approx(quantile(values, 0.5))
+    assert found["rtt_p99_s"] == pytest.approx(quantile(values, 0.99))
 
 
 def test_sequence_numbers_are_those_of_the_senders_own_link() -> None:

@@ -375,7 +375,7 @@ class _NetworkMeter:
         if what == "rto" and now >= self.after:
             end.timeouts += 1
         if self._meter.every_s is None:
-            self._sampler.acked(end, connection, now)
+            self._sampler.acked(end, connection, now, rtt_s)
 
     def _window_changes(self, end: End, cwnd_bytes: int, now: float) -> None:
         if cwnd_bytes != end.cwnd_bytes or end.cwnd_at is None:

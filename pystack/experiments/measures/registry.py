@@ -88,8 +88,9 @@ MEASURES: Final = _table(
         "completion_time",
         "s",
         "flows",
-        "From the SYN of a flow to when its receiver had got the FIN, and so every byte; where "
-        "the sender closes only when the receiver has, that takes a round trip more. Flows "
+        "From the opening of a flow to when its receiver had got the FIN, and so every byte; where "
+        "the sender closes only when the receiver has, that takes a round trip more, and so does "
+        "the search for a neighbour (ARP) that the SYN waits for. Flows "
         "that were opened before `after`, and flows that did not get so far, do not count: see "
         "`flows`.",
         over="flows",
@@ -198,7 +199,12 @@ SERIES: Final[Mapping[str, Series]] = {
         Series("cwnd", "bytes", "flow", "The congestion window."),
         Series("ssthresh", "bytes", "flow", "The slow-start threshold, once there is one."),
         Series("srtt", "s", "flow", "The smoothed round-trip time."),
-        Series("rtt", "s", "flow", "The last measurement of the round-trip time."),
+        Series(
+            "rtt",
+            "s",
+            "flow",
+            "The last measurement of the round-trip time; by ACK, each measurement.",
+        ),
         Series("in_flight", "bytes", "flow", "Sent, neither acknowledged nor known to be lost."),
         Series("delivered", "bytes", "flow", "What the receiver got in order, since the opening."),
         Series("pacing", "bps", "flow", "The rate at which the sender paces, where it does."),

@@ -59,9 +59,9 @@ class Sampler:
         self._queues(now)
         self._sampled_at = now
 
-    def acked(self, end: End, connection: Connection, now: float) -> None:
-        """Take a value of what an ACK may have changed."""
-        self._sender(end, connection, now)
+    def acked(self, end: End, connection: Connection, now: float, rtt_s: float | None) -> None:
+        """Take a value of what an ACK may have changed. `rtt_s`: what it measured, if it did."""
+        self._sender(end, connection, now, measured=rtt_s is not None)
         if "delivered" in self._units and end.peer is not None:
             self._add(end.peer.tracks, "delivered", now, end.peer.now().received)
         if now > self._queue_at:
@@ -91,8 +91,12 @@ class Sampler:
         if len(self._fairness.values):
             yield self._fairness
 
-    def _sender(self, end: End, connection: Connection, now: float) -> None:
+    def _sender(
+        self, end: End, connection: Connection, now: float, *, measured: bool = True
+    ) -> None:
         for name in self._of_senders:
+            if name == "rtt" and not measured:
+                continue  # the last one would be there again, and count twice
             value = _value_of(name, end, connection)
             if value is not None:
                 self._add(end.tracks, name, now, value)
