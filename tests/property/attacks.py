@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -108,13 +109,15 @@ class Target:
             return tls
         return None
 
-    async def say(self, data: bytes, *, reads: bool = True) -> trio.abc.HalfCloseableStream | None:
+    async def say(
+        self, data: bytes, *, reads: bool = True, most_bytes: int = MAX_READ_BYTES
+    ) -> trio.abc.HalfCloseableStream | None:
         """Send it on a connection of its own, whose answers are read, or never."""
         stream = await self.connect()
         if stream is None:
             return None
         if reads:
-            self.nursery.start_soon(read_on, stream)
+            self.nursery.start_soon(read_on, stream, most_bytes)
         with trio.move_on_after(30), suppress(*GONE):
             await stream.send_all(data)
         return stream
@@ -123,9 +126,9 @@ class Target:
 Attack = Callable[[Target], Awaitable[None]]
 
 
-async def read_on(stream: trio.abc.HalfCloseableStream) -> None:
+async def read_on(stream: trio.abc.HalfCloseableStream, most_bytes: int) -> None:
     """Read what comes, to the end; but not for ever, as some could send."""
-    left = MAX_READ_BYTES
+    left = most_bytes
     with suppress(*GONE):
         while left > 0 and (data := await stream.receive_some(65536)):
             left -= len(data)
@@ -255,7 +258,7 @@ async def a_crowd(target: Target) -> None:
     half = target.session[: len(target.session) // 2]
     async with trio.open_nursery() as nursery:
         for number in range(target.crowd):
-            nursery.start_soon(target.say, half if number % 2 else b"")
+            nursery.start_soon(partial(target.say, most_bytes=3_000), half if number % 2 else b"")
 
 
 ATTACKS: Final[tuple[Attack, ...]] = (
