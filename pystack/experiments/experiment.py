@@ -42,6 +42,7 @@ Function = Callable[..., Measured] | Callable[..., Awaitable[Measured]]
 
 _FORMAT: Final = 1  # of the JSON
 _SEED_MAX: Final = 2**63
+_SEEDS_MAX: Final = 1_000_000
 _TRIED: Final = 100  # points of a lab that are read before anything runs
 
 
@@ -317,14 +318,21 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     """Return the seeds that are asked for: 1 to a number, or these. ConfigError."""
     if isinstance(seeds, bool) or not isinstance(seeds, int | Iterable) or isinstance(seeds, str):
         raise ConfigError(f"seeds are how many, or a list of which, not {seeds!r}")
-    found = tuple(range(1, seeds + 1)) if isinstance(seeds, int) else tuple(seeds)
+    if isinstance(seeds, int):
+        found: tuple[int, ...] = tuple(range(1, min(seeds, _SEEDS_MAX + 1) + 1))
+    else:
+        found = tuple(islice(seeds, _SEEDS_MAX + 1))
     if not found:
         raise ConfigError("there is no seed, so that there is nothing to run: at least 1")
-    for at, seed in enumerate(found):
+    if len(found) > _SEEDS_MAX:
+        raise ConfigError(f"{_SEEDS_MAX:,} seeds are the most: more is a slip")
+    known: set[int] = set()
+    for seed in found:
         if isinstance(seed, bool) or not isinstance(seed, int) or abs(seed) >= _SEED_MAX:
             raise ConfigError(f"a seed is a whole number of 64 bits, not {seed!r}")
-        if seed in found[:at]:
+        if seed in known:
             raise ConfigError(f"the seed {seed} is there twice: the same runs would be made again")
+        known.add(seed)
     return found
 
 

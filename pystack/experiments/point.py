@@ -34,6 +34,8 @@ from pystack.runtime.lab.functions import ProgramError, offered
 
 # What a number that a function returns by itself is called.
 VALUE: Final = "value"
+MEASURES_MAX: Final = 2000  # of one run: each is a column
+_MOST_CHARACTERS: Final = 2000  # of what is said of a run that failed
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-f]{6,}\b")
 
 
@@ -84,6 +86,11 @@ def _measured(experiment: Experiment, run: Run) -> tuple[dict[str, Value | None]
     with nullcontext() if meter is None else meter:
         returned = list(_run(experiment, run))
     found: dict[str, Value | None] = {}
+    if len(returned) > MEASURES_MAX:
+        raise _WrongResultError(
+            f"{len(returned):,} measurements of one run: {MEASURES_MAX:,} are the most, and "
+            "run.series() takes any number of values"
+        )
     for name, value in returned:
         _take(found, run, name, value)
     if meter is None:
@@ -160,7 +167,14 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _sentence(point: Point, what: str) -> str:
-    return f"run {point.number} ({point}): {what}"
+    return f"run {point.number} ({point}): {_cut(what)}"
+
+
+def _cut(text: str) -> str:
+    """Leave the middle of a text out that is long."""
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    return f"{text[: _MOST_CHARACTERS // 2]} ... {text[-_MOST_CHARACTERS // 2 :]}"
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -177,7 +191,10 @@ def _told(error: BaseException, folder: Path | None) -> str:
         error = error.__cause__
         if isinstance(error, BaseExceptionGroup):
             error = unwrapped(error)
-    message = one_line(error)
+    try:
+        message = _cut(one_line(error))
+    except Exception as other:  # its own text raises
+        message = f"(and its text raises {type(other).__name__})"
     told = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if folder is not None:
         told = told.replace(f"{folder}/", "")

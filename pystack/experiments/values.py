@@ -11,14 +11,18 @@ from pystack.experiments.results.columns import RESERVED as COLUMNS
 
 WHOLE_MAX: Final = 2**63  # Parquet has 64 bits for them
 
+TEXT_MAX: Final = 1 << 16  # characters of one value
+
 # What no parameter and no measurement can be called: columns of results are, and what is offered.
 RESERVED: Final = (*COLUMNS, "run")
 
 
 def check_value(value: object, what: str) -> Value:
     """Return what a parameter or a constant can be. Raises ConfigError."""
-    if isinstance(value, bool | str):
+    if isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _check_text(value, what)
     if isinstance(value, int):
         if not -WHOLE_MAX <= value < WHOLE_MAX:
             raise ConfigError(f"{what}: {value} does not fit into 64 bits")
@@ -30,6 +34,19 @@ def check_value(value: object, what: str) -> Value:
     raise ConfigError(
         f"{what} can be a text, a number, true or false, not {type(value).__name__} ({value!r})"
     )
+
+
+def _check_text(text: str, what: str) -> str:
+    if len(text) > TEXT_MAX:
+        raise ConfigError(f"{what}: a text of {len(text):,} characters: {TEXT_MAX:,} are the most")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{what}: {text[:40]!r} is no text: no UTF-8 has its character {error.start + 1}"
+            ) from None
+    return text
 
 
 def check_name(name: object, what: str = "parameter") -> str:

@@ -7,6 +7,7 @@ left out, and its run is done again. Where a run has two lines, the later one ho
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from pystack.core.errors import ConfigError
 from pystack.experiments.model import ENDED, Ended, Outcome, Point, Value
 
 JOURNAL: Final = "rows.jsonl"
+_SUM: Final = b',"crc":'  # before the CRC-32 of the line without it: a damaged number is none
+DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Row:
 def line_of(point: Point, outcome: Outcome) -> str:
     """Return a run as a line of the journal, without its end; in ASCII, whatever is in it."""
     row = Row.of(point, outcome)
-    return json.dumps(
+    text = json.dumps(
         {
             "number": row.number,
             "parameters": dict(row.parameters),
@@ -67,6 +70,16 @@ def line_of(point: Point, outcome: Outcome) -> str:
         },
         separators=(",", ":"),
     )
+    return f"{text[:-1]}{_SUM.decode()}{zlib.crc32(text.encode())}}}"
+
+
+def row_of(line: bytes) -> Row:
+    """Read such a line. Raises ValueError, TypeError or LookupError where it is damaged."""
+    text, _, end = line.rstrip(b"\n").rpartition(_SUM)
+    text += b"}"
+    if end != b"%d}" % zlib.crc32(text):
+        raise ValueError("its checksum is another")
+    return _row(json.loads(text))
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -82,12 +95,17 @@ def _rows(path: Path) -> Iterator[Row]:
     # What stands behind the last end of line is a line that was not written to its end.
     for number, line in enumerate(lines[:-1], 1):
         try:
-            yield _row(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ConfigError(
-                f"{path}: line {number} is no run of an experiment ({type(error).__name__}); "
-                "delete that line, and `--resume` does its run again"
-            ) from None
+            yield row_of(line)
+        except DAMAGES:
+            raise damaged(path, number) from None
+
+
+def damaged(path: Path, number: int) -> ConfigError:
+    """Return what is said of a line that is no run, or no longer."""
+    return ConfigError(
+        f"{path}: line {number} is damaged, or no run of this experiment; delete that line, and "
+        "`--resume` does its run again"
+    )
 
 
 def _row(found: Any) -> Row:  # noqa: ANN401 - whatever JSON has

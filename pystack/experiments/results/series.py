@@ -15,7 +15,12 @@ from pystack.experiments.results.columns import text_of
 SERIES: Final = "series"  # the folder
 COLUMNS: Final = ("series", "subject", "unit", "time_s", "value")
 _NAMES: Final = COLUMNS[:3]
-_OPTIONS: Final = {"compression": "zstd", "version": "2.6", "data_page_version": "1.0"}
+_OPTIONS: Final = {
+    "compression": "zstd",
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "write_page_checksum": True,
+}
 
 
 def series_file(folder: Path, number: int) -> Path:
@@ -73,7 +78,7 @@ def read_parquet(file: Path) -> Any:  # noqa: ANN401 - of pyarrow
     pa, parquet = need("pyarrow", "Parquet"), need("pyarrow.parquet", "Parquet")
     try:
         # By its bytes: given a path, pyarrow would make columns of what folders are called.
-        return parquet.read_table(io.BytesIO(file.read_bytes()))
+        return parquet.read_table(io.BytesIO(file.read_bytes()), page_checksum_verification=True)
     except OSError as error:
         if error.strerror is None:  # pyarrow's own, about what is in it
             raise _broken(file) from None

@@ -29,8 +29,13 @@ def write_rows(folder: Path) -> Path:
     table = table_of(read_description(folder), read_rows(folder / JOURNAL))
     file = folder / ROWS
     beside = file.with_suffix(".part")
-    beside.write_bytes(parquet_bytes(table))
-    os.replace(beside, file)  # whoever reads it meanwhile has the old one or the new one
+    data = parquet_bytes(table)
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, file)  # whoever reads it meanwhile has the old one or the new one
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     return file
 
 

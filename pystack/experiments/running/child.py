@@ -8,6 +8,7 @@ a network that is open) it says so, and takes no further one: the sweep puts ano
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import faulthandler
 import gc
@@ -79,6 +80,8 @@ class _Serving:
         self._path = list(sys.path)
         self._networks = _Networks()
         self._descriptors = _descriptors()
+        self._state = _State()
+        self._said = os.dup(2)
         self._is_first = True  # no point has been run yet
 
     def run(self, head: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
@@ -90,7 +93,8 @@ class _Serving:
         began_at, cpu_began_at = time.perf_counter(), time.process_time()
         self._seed(point.seed)
         outcome = self._outcome(point)
-        sys.stdout.flush()
+        with contextlib.suppress(Exception):  # it has been closed, or is something else by now
+            sys.stdout.flush()
         # Before the next one, in which what is found dead now would else be finalized.
         gc.collect()
         if self._is_first:
@@ -103,6 +107,7 @@ class _Serving:
             "error": outcome.error,
             "measures": dict(outcome.measures),
             "digest": outcome.digest,
+            "words": self._words() if outcome.ended != "ok" else "",
             "has_series": outcome.series is not None,
             "wall_s": time.perf_counter() - began_at,
             "cpu_s": time.process_time() - cpu_began_at,
@@ -130,15 +135,27 @@ class _Serving:
             told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return Outcome(point.number, "raised", f"run {point.number} ({point}): {told}")
 
+    def _words(self) -> str:
+        """Return what the point has printed last, before the next one prints anything."""
+        try:
+            return framing.said_last(self._said)
+        except OSError:  # it has closed all files that there are
+            return ""
+
     def _left(self, outcome: Outcome) -> str:
         """Put back what can be, and return what a point has left behind; "": nothing."""
-        os.chdir(self._folder)
         sys.path[:] = self._path
         if os.environ != self._environment:
             os.environ.clear()
             os.environ.update(self._environment)
         if outcome.ended == "memory_limit":
             return "no memory"
+        try:
+            os.chdir(self._folder)
+        except OSError:
+            return "no folder"
+        if not self._state.is_put_back():
+            return "other standard streams, limits or modules"
         if self._networks.open:
             return "a network that is open"
         if _has_children():
@@ -153,6 +170,63 @@ class _Serving:
         if _memory_now(_RESIDENT) > self._memory_bytes // 2:
             return "much memory"
         return ""
+
+
+class _State:
+    """What is there once in a process, and all of its points share."""
+
+    def __init__(self) -> None:
+        self._files = self._standard_files()
+        self._streams = sys.stdin, sys.stdout, sys.stderr
+        self._limits = self._limits_now()
+        self._mask = _umask()
+        self._builtins = dict(vars(builtins))
+        self._modules = set(sys.modules)
+        self._signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        self._traced = sys.gettrace(), sys.getprofile()
+        self._recursion = sys.getrecursionlimit()
+
+    def is_put_back(self) -> bool:
+        """Put it back as it was; False: that cannot be."""
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        os.umask(self._mask)
+        sys.settrace(self._traced[0])
+        sys.setprofile(self._traced[1])
+        sys.setrecursionlimit(self._recursion)
+        gc.enable()
+        vars(builtins).update(self._builtins)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        for number, handler in self._signals.items():
+            if signal.getsignal(number) is not handler and handler is not None:
+                signal.signal(number, handler)
+        return (
+            not any(stream.closed for stream in self._streams)
+            and self._standard_files() == self._files
+            and self._limits_now() == self._limits
+            and self._modules <= sys.modules.keys()
+        )
+
+    @staticmethod
+    def _standard_files() -> list[tuple[int, int]] | None:
+        """Return what 0, 1 and 2 are; None: one of them has been closed."""
+        try:
+            return [(found.st_dev, found.st_ino) for found in map(os.fstat, range(3))]
+        except OSError:
+            return None
+
+    @staticmethod
+    def _limits_now() -> list[tuple[int, int]]:
+        import resource
+
+        names = ("NOFILE", "AS", "FSIZE", "CPU", "STACK")
+        return [resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in names]
+
+
+def _umask() -> int:
+    mask = os.umask(0o77)
+    os.umask(mask)
+    return mask
 
 
 class _Networks:

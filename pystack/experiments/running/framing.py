@@ -6,12 +6,21 @@ A message is a head, which is JSON, and a body of bytes, with the sizes of both 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Mapping
 from typing import IO, Any, Final, NamedTuple
 
 _SIZES: Final = struct.Struct("<IQ")
 _HEAD_BYTES: Final = 64 << 20  # more is no head: something else was written into the pipe
+_BODY_BYTES: Final = 1 << 40  # nor a body
+
+
+_LAST_BYTES: Final = 8192  # of what a run prints; they are looked at when it has failed
+
+
+class GarbledError(ValueError):
+    """What came is no message: something else was written into the pipe."""
 
 
 class Message(NamedTuple):
@@ -28,16 +37,30 @@ def write(pipe: IO[bytes], head: Mapping[str, object], body: bytes = b"") -> Non
     pipe.flush()
 
 
+def said_last(descriptor: int) -> str:
+    """Return the end of what a run has printed into a file."""
+    size = os.fstat(descriptor).st_size
+    # Not by its position, which the process and the sweep share.
+    last = os.pread(descriptor, _LAST_BYTES, max(0, size - _LAST_BYTES))
+    return last.decode(errors="replace")
+
+
 def read(pipe: IO[bytes]) -> Message | None:
-    """Wait for a message; None: there is none to come, or only a piece of one."""
+    """Wait for a message; None: there is none to come, or only a piece of one. GarbledError."""
     sizes = pipe.read(_SIZES.size)
     if len(sizes) < _SIZES.size:
         return None
     head_bytes, body_bytes = _SIZES.unpack(sizes)
-    if head_bytes > _HEAD_BYTES:
-        return None
+    if head_bytes > _HEAD_BYTES or body_bytes > _BODY_BYTES:
+        raise GarbledError
     head = pipe.read(head_bytes)
     body = pipe.read(body_bytes)
     if len(head) < head_bytes or len(body) < body_bytes:
         return None
-    return Message(json.loads(head), body)
+    try:
+        said = json.loads(head)
+    except (ValueError, RecursionError):
+        raise GarbledError from None
+    if not isinstance(said, dict):
+        raise GarbledError
+    return Message(said, body)

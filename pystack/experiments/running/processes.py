@@ -25,13 +25,14 @@ from pystack.experiments.running import framing, guard
 if TYPE_CHECKING:
     from pystack.experiments.experiment import Experiment
 
-Why = Literal["time_limit", "memory_limit", "stopped"]
+Why = Literal["time_limit", "memory_limit", "stopped", "garbled"]
 
 CHILD: Final = "pystack.experiments.running.child"  # the module that it runs
+_BEGIN_S: Final = 120.0  # it has read the experiment by then
 _LOOK_S: Final = 0.05  # how often limits are looked at
 _END_S: Final = 2.0  # whose pipes are closed has so long to end
+_LOOKS: Final = 20  # for what a process has started, until there is nothing new
 _SAID_BYTES: Final = 1 << 20  # of what a point prints; what is more is thrown away
-_LAST_BYTES: Final = 8192  # of it that are looked at when it has failed
 _LAST_CHARACTERS: Final = 300
 _CRASH: Final = "Fatal Python error"  # faulthandler's
 _LIBRARY: Final = str(Path(os.__file__).parent)  # and its own modules
@@ -45,7 +46,9 @@ class Child:
         """Start it. Raises ConfigError where the machine lets no process begin."""
         self._crew = crew
         self._folder = folder
-        self.busy_since: float | None = None  # on the clock `time.monotonic`; None: it is idle
+        # On the clock `time.monotonic`; None: it is idle
+        self.busy_since: float | None = time.monotonic()
+        self._is_ready = False
         self.why: Why | None = None  # it was ended by us, and for what; None: not by us
         self.run_s = 0.0  # what the run has taken that was received last
         self.peak_bytes = 0  # as far as was looked at, in its present run
@@ -78,7 +81,9 @@ class Child:
 
     def is_ready(self) -> bool:
         """Wait until it has read the experiment; False: it died of it."""
-        return framing.read(self._out) is not None
+        self._is_ready = self._read() is not None
+        self.busy_since = None
+        return self._is_ready
 
     def send(self, point: Point) -> None:
         """Have it run a point, when it has done those that it was given before."""
@@ -92,24 +97,26 @@ class Child:
         }
         self._write(head, b"")
 
-    def receive(self, *, is_last: bool) -> framing.Message | None:
-        """Wait for what the next point has come to; None: the process is dead."""
-        message = framing.read(self._out)
-        now = time.monotonic()
-        self.run_s = now - (self.busy_since or now)
-        if message is not None:
-            self.peak_bytes = 0
-            self.busy_since = None if is_last else now
+    def receive(self, number: int, *, is_last: bool) -> framing.Message | None:
+        """Wait for what the point of this number has come to; None: the process is dead."""
+        message = self._read()
+        if message is not None and message.head.get("number") != number:
+            self.end("garbled")
+            message = None
+        with self._lock:  # from here on, its limits are those of the next point
+            now = time.monotonic()
+            self.run_s = now - (self.busy_since or now)
+            if message is not None:
+                self.peak_bytes = 0
+                self.busy_since = None if is_last else now
         return message
 
     def last_words(self) -> str:
-        """Return what the point that it had has printed last, on one line."""
-        descriptor = self._said.fileno()
-        size = os.fstat(descriptor).st_size
-        # Not by its position, which the process shares with us.
-        text = os.pread(descriptor, _LAST_BYTES, max(0, size - _LAST_BYTES)).decode(
-            errors="replace"
-        )
+        """Return what a process has printed last that is dead, on one line."""
+        return self.words_of(framing.said_last(self._said.fileno()))
+
+    def words_of(self, text: str) -> str:
+        """Return what of a text is told that was printed last, on one line."""
         words = self.everywhere(" ".join(text.split()))
         # Of a crash, the first lines tell the most.
         crash = words.rfind(_CRASH)
@@ -126,6 +133,8 @@ class Child:
     def how_it_ended(self) -> str:
         """Return it in words: "was killed by SIGSEGV", "ended with status 3"."""
         code = self._reap()
+        if self.why == "garbled":
+            return "wrote what is no result into the pipe of its results"
         if code >= 0:
             return f"ended with status {code}"
         try:
@@ -133,36 +142,43 @@ class Child:
         except ValueError:
             return f"was killed by signal {-code}"
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it; of one that has been waited for."""
+        code = self._process.returncode
+        return self.why != "garbled" and code is not None and code < 0
+
     def look(self, time_s: float, memory_bytes: int) -> None:
         """End it if it is beyond its limits, or if only things that it has left are there."""
-        since = self.busy_since
-        if os.fstat(self._said.fileno()).st_size > _SAID_BYTES:
-            os.ftruncate(self._said.fileno(), 0)
-            os.lseek(self._said.fileno(), 0, os.SEEK_SET)
-        if since is None:
-            return
-        self.peak_bytes = max(self.peak_bytes, resident := _resident_bytes(self.pid))
-        if resident > memory_bytes:
-            self.end("memory_limit")
-        elif time.monotonic() - since > time_s:
-            self.end("time_limit")
-        elif hasattr(os, "waitid") and _has_died(self.pid):
-            self.end(None)  # what it has started may hold its pipes, and keep us waiting
+        with self._lock:  # neither is it closed meanwhile, nor is another point at its beginning
+            if self._said.closed:
+                return
+            if os.fstat(self._said.fileno()).st_size > _SAID_BYTES:
+                os.ftruncate(self._said.fileno(), 0)
+                os.lseek(self._said.fileno(), 0, os.SEEK_SET)
+            if self.busy_since is None:
+                return
+            self.peak_bytes = max(self.peak_bytes, resident := _resident_bytes(self.pid))
+            if resident > memory_bytes:
+                self._end("memory_limit")
+            elif time.monotonic() - self.busy_since > (time_s if self._is_ready else _BEGIN_S):
+                self._end("time_limit")
+            elif hasattr(os, "waitid") and _has_died(self.pid):
+                self._end(None)  # what it has started may hold its pipes, and keep us waiting
 
     def end(self, why: Why | None) -> None:
         """End it and all that it has started, at once. More than once is no error."""
         with self._lock:
-            if self._process.returncode is None:
-                self.why = self.why or why
-                _kill_all(self.pid)
+            self._end(why)
 
     def close(self) -> None:
         """End it, if it has not, and forget it."""
         self.end("stopped")
         self._reap()
-        for file in (self._in, self._out, self._said):
-            with contextlib.suppress(OSError):
-                file.close()
+        with self._lock:
+            for file in (self._in, self._out, self._said):
+                with contextlib.suppress(OSError):
+                    file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _reap(self) -> int:
@@ -176,6 +192,18 @@ class Child:
                 _kill_all(self.pid)
                 self._crew.tell_guard(f"-{self.pid}")
             return self._process.wait()
+
+    def _end(self, why: Why | None) -> None:
+        if self._process.returncode is None:
+            self.why = self.why or why
+            _kill_all(self.pid)
+
+    def _read(self) -> framing.Message | None:
+        try:
+            return framing.read(self._out)
+        except framing.GarbledError:
+            self.end("garbled")
+            return None
 
     def _write(self, head: dict[str, object], body: bytes) -> None:
         # It has died already: that is told where its answer is waited for.
@@ -258,7 +286,11 @@ class Crew:
         assert self._guard.stdin is not None
         with contextlib.suppress(OSError):
             self._guard.stdin.close()
-        self._guard.wait()
+        try:
+            self._guard.wait(_END_S)
+        except subprocess.TimeoutExpired:  # somebody has stopped it
+            self._guard.kill()
+            self._guard.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def tell_guard(self, what: str) -> None:
@@ -285,8 +317,7 @@ class Crew:
     def _look(self) -> None:
         while not self._over.wait(_LOOK_S):
             for child in self._all():
-                with contextlib.suppress(ValueError):  # it has been closed meanwhile
-                    child.look(self.limits.time_s, self.limits.memory_bytes)
+                child.look(self.limits.time_s, self.limits.memory_bytes)
 
 
 def _path() -> list[str]:
@@ -328,12 +359,26 @@ def _has_died(pid: int) -> bool:
 
 def _kill_all(pid: int) -> None:
     """Kill a process, its group, and what has left its group but descends from it."""
-    others = list(_descendants(pid))
+    # All of them are stopped first: those that go on starting others would be ahead of us.
+    others: set[int] = set()
+    for _ in range(_LOOKS):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGSTOP)
+        found = set(_descendants(pid)) - others
+        for other in found:
+            _signal(other, signal.SIGSTOP)
+        others |= found
+        if not found:
+            break
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     for other in others:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(other, signal.SIGKILL)
+        _signal(other, signal.SIGKILL)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _descendants(pid: int) -> Iterator[int]:
@@ -345,11 +390,11 @@ def _descendants(pid: int) -> Iterator[int]:
         return
     for process in processes:
         try:
-            text = Path(f"/proc/{process}/stat").read_text()
+            text = Path(f"/proc/{process}/stat").read_bytes()
         except OSError:
             continue
-        # pid (name) state parent: a name may have spaces and parentheses, proc(5)
-        parent = int(text.rpartition(")")[2].split()[1])
+        # pid (name) state parent: a name may have spaces, parentheses and any bytes, proc(5)
+        parent = int(text.rpartition(b")")[2].split()[1])
         children.setdefault(parent, []).append(process)
     found = list(children.get(pid, ()))
     for each in found:  # grows as we go

@@ -26,7 +26,7 @@ from pystack.experiments.results.description import (
     experiment_json,
     read_description,
 )
-from pystack.experiments.results.journal import JOURNAL, line_of
+from pystack.experiments.results.journal import DAMAGES, JOURNAL, damaged, line_of, row_of
 from pystack.experiments.results.series import series_file
 
 if TYPE_CHECKING:
@@ -157,19 +157,22 @@ class Store:
             )
         _cut(self.folder / TIMINGS)
         _cut(self.folder / JOURNAL)
-        for line in _whole_lines(self.folder / JOURNAL):
-            self._take(line)
+        for at, line in enumerate(_whole_lines(self.folder / JOURNAL), 1):
+            try:
+                row = row_of(line)
+                if row.number < 0 or row.point != experiment.point(row.number):
+                    raise ValueError
+            except DAMAGES:
+                raise damaged(self.folder / JOURNAL, at) from None
+            self._note(row.number, row.ended)
+        # What may have been damaged, and what is no part of the identity: a title, a comparison.
+        asked = experiment_json(experiment).encode()
+        if (self.folder / ASKED).read_bytes() != asked:
+            _write_beside(self.folder / ASKED, asked)
+        # It is made anew at the end. Were this sweep killed, it would hide what has been added.
+        from pystack.experiments.results.table import ROWS
 
-    def _take(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-            number, ended = row["number"], row["ended"]
-            self._note(number, ended)
-        except (ValueError, TypeError, KeyError, IndexError):
-            raise ConfigError(
-                f"{self.folder / JOURNAL} has a line that is none of this experiment: "
-                f"{line[:80].decode(errors='replace')!r}"
-            ) from None
+        (self.folder / ROWS).unlink(missing_ok=True)
 
     def _note(self, number: int, ended: str) -> None:
         """Note that a run is done. Of one that was run again the last line is what holds."""
@@ -196,9 +199,8 @@ class Store:
             what = error.strerror or str(error)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 what = f"{what}; make room, and resume"
-            raise OutputError(
-                f"results cannot be written to {self.folder}: {what} (what is done is kept)"
-            ) from None
+            kept = "" if error.errno == errno.ENOENT else " (what is done is kept)"
+            raise OutputError(f"results cannot be written to {self.folder}: {what}{kept}") from None
 
 
 class _Lines:
@@ -220,6 +222,8 @@ class _Lines:
         self._size += len(data)
 
     def sync(self) -> None:
+        if not os.fstat(self._descriptor).st_nlink:
+            raise OSError(errno.ENOENT, "it was deleted while the sweep ran")
         os.fsync(self._descriptor)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import PystackError
@@ -76,7 +77,7 @@ class Supervisor:
             if not given:
                 return
             assert self._child is not None
-            message = self._child.receive(is_last=len(given) == 1)
+            message = self._child.receive(given[0].point.number, is_last=len(given) == 1)
             if self._crew.is_stopping and message is None:
                 return
             done = self._gone(given[0]) if message is None else self._came(given[0], message)
@@ -106,10 +107,15 @@ class Supervisor:
             self._child.send(point)
 
     def _start(self) -> Child:
-        child = self._crew.start()
-        if not child.is_ready() and not self._crew.is_stopping:
+        for attempt in count(1):
+            child = self._crew.start()
+            if child.is_ready() or self._crew.is_stopping:
+                break
             words, how = child.last_words(), child.how_it_ended()
             self._crew.dismiss(child)
+            # Killed, by the kernel for lack of memory say, or stopped: it may be tried again.
+            if child.was_killed and attempt < self._crew.limits.attempts:
+                continue
             raise RunningError(
                 f"a process for the runs {how} before it had read the experiment"
                 + (f': "{words}"' if words else "")
@@ -124,15 +130,17 @@ class Supervisor:
         error, ended = self._child.everywhere(head["error"]), head["ended"]
         if ended == "memory_limit":
             error = _sentence(given.point, ended, self._crew.limits)
-        elif ended != "ok" and (words := self._child.last_words()):
+        elif ended != "ok" and (words := self._child.words_of(head["words"])):
             error = f'{error}; it printed last: "{words}"'
         outcome = Outcome(
             given.point.number, ended, error, head["measures"], series, head["digest"]
         )
         timing = Timing(head["wall_s"], head["cpu_s"], head["peak_bytes"], given.attempts + 1)
         self._wall_s = timing.wall_s if not self._wall_s else (self._wall_s + timing.wall_s) / 2
-        if head["left"]:
-            self.close()  # with what the point has left behind; the next finds a new one
+        # With what the point has left behind; or it was at its limit, and ended as it said so. The
+        # next point has no share in that, and finds a new one.
+        if head["left"] or self._child.why is not None:
+            self.close()
         return Done(given.point, outcome, timing)
 
     def _gone(self, given: _Given) -> Done | None:

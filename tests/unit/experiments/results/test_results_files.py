@@ -194,7 +194,9 @@ def test_a_line_of_something_else_is_named(tmp_path: Path, line: str) -> None:
     good = line_of(Point(0, {}, 0, 1), Outcome(0, "ok"))
     path = tmp_path / "rows.jsonl"
     path.write_text(f"{good}\n{line}\n{good}\n")
-    with pytest.raises(ConfigError, match=r"rows\.jsonl: line 2 is no run of an experiment"):
+    with pytest.raises(
+        ConfigError, match=r"rows\.jsonl: line 2 is damaged, or no run of this experiment"
+    ):
         read_rows(path)
 
 
