@@ -12,7 +12,6 @@ from pystack.experiments.results.columns import RESERVED as COLUMNS
 WHOLE_MAX: Final = 2**63  # Parquet has 64 bits for them
 
 TEXT_MAX: Final = 1 << 16  # characters of one value
-
 # What no parameter and no measurement can be called: columns of results are, and what is offered.
 RESERVED: Final = (*COLUMNS, "run")
 
