@@ -69,6 +69,9 @@ def bad(what: str) -> dict[str, float]:
             os._exit(3)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "kill its parent":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(1000)
         case "crash":
             ctypes.string_at(0)
         case "hang":

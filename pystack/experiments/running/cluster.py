@@ -41,6 +41,8 @@ _AHEAD: Final = 2  # chunks a thread of the workers, of which it runs one
 _CONNECT_S: Final = 10.0
 _LOOK_S: Final = 2.0  # how often the number of threads is looked at
 _END_S: Final = 5.0
+_FETCH_S: Final = 15.0  # for what a chunk has come to; longer each time that this was too short
+_FETCH_MOST_S: Final = 3600.0
 
 
 class Cluster:
@@ -65,6 +67,7 @@ class Cluster:
         self._again: list[int] = []  # points that were with a worker that has died
         self._suspects: dict[int, int] = {}  # such -> how often
         self._points: Iterator[Point] = iter(())
+        self._fetch_s = _FETCH_S
         self._run_s = 0.0  # what a run takes, by and by; 0: none has ended yet
         self._threads, self._looked_at = 1, 0.0
         self._left = 0  # points that have not been handed out
@@ -171,7 +174,13 @@ class Cluster:
     def _results(self, future: Any, numbers: tuple[int, ...]) -> Iterator[Done]:  # noqa: ANN401
         """Fetch what a chunk has come to, from the worker that has it."""
         try:
-            came: Came = self._client.gather(future, direct=True)
+            came = self._fetched(future)
+        except TimeoutError:
+            # Lost with its worker as it was fetched: Dask may wait for it for ever.
+            self._client.cancel([future], force=True)
+            self._fetch_s = min(2 * self._fetch_s, _FETCH_MOST_S)
+            self._again.extend(numbers)
+            return
         except self._distributed.KilledWorker:
             yield from self._died(numbers)
             return
@@ -194,6 +203,12 @@ class Cluster:
         yield from came.done
         ended = {done.point.number for done in came.done}
         self._again.extend(number for number in numbers if number not in ended)
+
+    def _fetched(self, future: Any) -> Came:  # noqa: ANN401 - of distributed
+        client = self._client
+        (came,) = client.sync(client._gather, [future], direct=True, callback_timeout=self._fetch_s)
+        assert isinstance(came, Came)
+        return came
 
     def _died(self, numbers: Iterable[int]) -> Iterator[Done]:
         """Say what becomes of points whose workers have died, several in a row."""

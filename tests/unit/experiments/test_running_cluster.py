@@ -147,6 +147,33 @@ def test_an_asynchronous_client_is_refused(dask: Any, tmp_path: Path) -> None:  
     asyncio.run(main())
 
 
+def test_a_point_that_kills_its_workers_is_reported_and_the_rest_goes_on(
+    dask: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
+    dask.cluster.scheduler.allowed_failures = 0
+    experiment = Experiment(bad, {"what": ["nothing", "kill its parent", "wait"]})
+    run(experiment, to=tmp_path, dask=dask)
+    rows = rows_of(tmp_path)
+    assert [rows[number]["ended"] for number in range(3)] == ["ok", "died", "ok"]
+    assert rows[1]["error"] == (
+        "run 1 (what = 'kill its parent', seed = 1): the workers of the cluster that ran it died, "
+        "each time"
+    )
+
+
+def test_what_cannot_be_fetched_in_time_is_run_again(
+    dask: Any,  # noqa: ANN401
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Dask may wait for ever for what was lost as it was fetched.
+    monkeypatch.setattr(cluster, "_FETCH_S", 1e-6)
+    run(Experiment(slow, {"x": [1, 2, 3]}, constants={"wait_s": 0.0}), to=tmp_path, dask=dask)
+    rows = rows_of(tmp_path)
+    assert [rows[number]["measures"]["x_squared"] for number in range(3)] == [1, 4, 9]
+
+
 def test_a_scheduler_that_goes_is_a_sentence_and_what_is_done_is_kept(
     dask: Any,  # noqa: ANN401
     tmp_path: Path,
