@@ -27,7 +27,13 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # The modules whose `__all__` is public: the package, and those right in it
 PUBLIC_MODULES: Final = (
     "pystack",
-    *sorted(f"pystack.{path.stem}" for path in ROOT.glob("pystack/[!_]*.py")),
+    *sorted(
+        [
+            *(f"pystack.{path.stem}" for path in ROOT.glob("pystack/[!_]*.py")),
+            "pystack.experiments",
+            "pystack.gym",
+        ]
+    ),
 )
 
 _BESIDE: Final = {

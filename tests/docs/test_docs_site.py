@@ -86,6 +86,12 @@ def test_each_public_name_is_in_the_reference_once(docs_site: ModuleType) -> Non
     assert entries["pystack.Network"] == 1
 
 
+def test_packages_that_users_name_are_in_the_reference(docs_site: ModuleType) -> None:
+    pages = docs_site.reference_pages()
+    assert "::: pystack.gym.CongestionEnv" in pages["reference/pystack.gym.md"]
+    assert "::: pystack.experiments.Experiment" in pages["reference/pystack.experiments.md"]
+
+
 def test_the_reference_explains_each_word_of_a_link(docs_site: ModuleType) -> None:
     extensions = griffe.load_extensions(docs_site.Docs)
     module = griffe.load("pystack.link.words", search_paths=[ROOT], extensions=extensions)
