@@ -10,6 +10,7 @@ import operator
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, SupportsIndex
 
 import trio
@@ -76,7 +77,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._sent_eof = False
         self._sending = False
         self._reset_on_close = False
-        self._watches: tuple[Watch, ...] = ()
+        self._watches: dict[Watch, None] = {}  # in their order
         socket.on_signal = self._on_signal
         # As trio.SocketStream: a program that writes in whole messages does not want to wait.
         socket.connection.tcb.no_delay = True
@@ -230,7 +231,9 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """
         self._check_open()
         watch = Watch(self._host, self._socket, every, link, buffer, on_sample)
-        self._watches = (*(other for other in self._watches if not other.ended), watch)
+        if not watch.ended:
+            self._watches[watch] = None
+            watch.forget = partial(self._watches.pop, watch, None)
         return watch
 
     def steer(self, *, cwnd_bytes: int | None = None, pacing_bps: float | None = None) -> None:
@@ -392,9 +395,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._host.tcp.pump(self._socket, self._host.now())
 
     def _unwatch(self) -> None:
-        for watch in self._watches:
+        for watch in tuple(self._watches):
             watch.close()
-        self._watches = ()
 
     def _check_lives(self) -> None:
         self._check_open()

@@ -57,6 +57,7 @@ class Watch:
         self._on_sample = on_sample
         self._waiter = Waiter(host.driver)
         self._ended = False
+        self.forget: Callable[[], object] = lambda: None  # called at its end, by whoever keeps it
         self._waking = False  # `_hand_over` is asked for
         self.left_out = 0
         """How many samples there was no room for: the oldest go."""
@@ -82,6 +83,7 @@ class Watch:
         if self._ended:
             return
         self._ended = True
+        self.forget()
         if self._end is not None:
             self._end()
         if self._timer is not None:
@@ -177,8 +179,11 @@ class Watch:
         if on_sample is None:
             self._waiter.wake()
             return
+        was_open = not self._ended
         while self._samples:
             on_sample(self._samples.popleft())
+            if was_open and self._ended:  # by `on_sample`, which wants no more
+                self._samples.clear()
 
 
 def _interval_s(every: str | float) -> float:

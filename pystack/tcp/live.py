@@ -62,7 +62,7 @@ class Live(Around):
     def __init__(self, conn: Connection) -> None:
         super().__init__(conn.congestion)
         self._conn = conn
-        self.watchers: tuple[Tell, ...] = ()  # replaced, never changed: one may end while told
+        self.watchers: dict[object, Tell] = {}  # by what only their `end` knows
         self.steered_bytes: int | None = None  # None: the window is the control's
         self.steered_bps: float | None = None  # None: so is the rate
 
@@ -86,10 +86,20 @@ class Live(Around):
         """Tell whether the window holds in recovery too: a steered one does."""
         return self.steered_bytes is not None or self.inner.owns_recovery
 
+    def on_segment_size(self, smss_bytes: int) -> None:
+        """Hand it on; a steered window of less than a segment would let nothing go any more."""
+        self.inner.on_segment_size(smss_bytes)
+        self.fit(smss_bytes)
+
+    def fit(self, smss_bytes: int) -> None:
+        """Have room for a segment in a steered window."""
+        if self.steered_bytes is not None:
+            self.steered_bytes = max(self.steered_bytes, smss_bytes)
+
     def on_ack(self, sample: AckSample) -> None:
         """Hand it on, and tell."""
         self.inner.on_ack(sample)
-        for tell in self.watchers:
+        for tell in tuple(self.watchers.values()):  # of which one may end, or begin, another
             tell(self._conn, sample.now, "ack", sample.rtt_s)
 
     def on_loss(self, sample: LossSample) -> None:
@@ -113,7 +123,7 @@ class Live(Around):
         self._tell(now, "recovered")
 
     def _tell(self, now: float, what: What) -> None:
-        for tell in self.watchers:
+        for tell in tuple(self.watchers.values()):
             tell(self._conn, now, what, None)
 
 
@@ -124,10 +134,11 @@ def watch(conn: Connection, tell: Tell) -> Callable[[], None]:
     Before the handshake is over it may begin, too.
     """
     live = _live(conn)
-    live.watchers = (*live.watchers, tell)
+    own = object()
+    live.watchers[own] = tell
 
     def end() -> None:
-        live.watchers = tuple(other for other in live.watchers if other is not tell)
+        live.watchers.pop(own, None)
         _tidy(conn, live)
 
     return end
@@ -161,6 +172,7 @@ def take_over(conn: Connection, control: CongestionControl) -> None:
     held = conn.congestion
     if isinstance(held, Live):
         held.inner = control
+        held.fit(conn.tcb.snd_mss)  # which the handshake may have made larger
     else:
         conn.congestion = control
     _settle(conn)

@@ -392,6 +392,22 @@ def test_links_to_one_machine_share_a_socket() -> None:
     run(main)
 
 
+def test_a_link_that_is_closed_lets_go_of_its_socket_and_can_be_made_again() -> None:
+    async def main(net: pystack.Network) -> None:
+        here, there = free_ports(2)
+        words = {"listen": f"127.0.0.1:{here}", "vni": 7}
+        for number in range(2):
+            host = net.host(f"a{number}", address=f"10.0.{number}.1/24")
+            link = net.link(host, f"udp://127.0.0.1:{there}", **words)  # type: ignore[arg-type]
+            await trio.lowlevel.checkpoint()
+            link.close()
+            link.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", here))  # nobody has it
+
+    run(main)
+
+
 def test_a_port_by_its_name_gives_the_far_side_an_address() -> None:
     async def main(net: pystack.Network) -> None:
         here, there = free_ports(2)
@@ -420,6 +436,9 @@ def test_a_port_by_its_name_gives_the_far_side_an_address() -> None:
         ("udp://127.0.0.1", {"listen": "[::1]:5"}, "the machine at 127.0.0.1 is not found"),
         ("udp://127.0.0.1", {"listen": "192.0.2.77:5"}, "cannot listen at 192.0.2.77:5"),
         ("udp://name.invalid", {}, "the machine at name.invalid is not found"),
+        ("udp://0.0.0.0", {}, "0.0.0.0:4789 is not one machine"),
+        ("udp://224.0.0.1", {}, "is not one machine"),
+        ("udp://255.255.255.255", {}, "is not one machine"),
         ("udp://127.0.0.1", {"mtu_bytes": 65536}, "an MTU of 65536 bytes is not possible"),
         ("udp://127.0.0.1", {"delay": "x"}, "x"),
         ("b", {"vni": 7}, "vni belongs to a link that leaves the machine"),

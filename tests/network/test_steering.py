@@ -346,3 +346,19 @@ def test_whatever_is_switched_under_loss_all_data_arrives(
     pystack.run(main)
     assert min(cwnd for cwnd, _ in seen) >= MSS
     assert min(pipe for _, pipe in seen) >= 0
+
+
+def test_a_steered_window_has_room_for_a_segment_however_large_those_become() -> None:
+    async def main() -> None:
+        async with transfer() as rig:
+            conn = rig.client._socket.connection
+            conn.tcb.snd_mss = 536
+            rig.client.steer(cwnd_bytes=536)
+            conn.tcb.snd_mss = MSS  # as when the path is found to have room for more
+            conn.congestion.on_segment_size(MSS)
+            assert rig.client.info().cwnd_bytes == MSS
+            rig.send(20_000, eof=True)
+            await rig.ended.wait()
+            assert rig.got == PATTERN[:20_000]
+
+    pystack.run(main)

@@ -10,6 +10,8 @@ from transfer_rig import Transfer, transfer
 import pystack
 from pystack.core.errors import ConfigError
 from pystack.events import FrameSeen
+from pystack.runtime.watching import Watch
+from pystack.tcp import live
 from pystack.tcp.live import Live
 
 
@@ -268,3 +270,63 @@ def test_in_real_time_too() -> None:
         return 0
 
     assert trio.run(main) == 5
+
+
+def test_who_closes_in_the_callback_hears_nothing_more() -> None:
+    async def main() -> None:
+        async with transfer(limit=400) as rig:
+            told: list[int] = []
+            watches: list[Watch] = []
+
+            def take(number: int) -> None:
+                told.append(number)
+                for watch in watches:
+                    watch.close()
+
+            watches += [
+                rig.client.watch(on_sample=lambda _: take(1)),
+                rig.client.watch(on_sample=lambda _: take(2)),
+            ]
+            for watch in watches:  # two at the same instant
+                watch._take(live.sample(rig.client._socket.connection, 0.0, "ack"))
+                watch._take(live.sample(rig.client._socket.connection, 0.0, "ack"))
+            rig.send(1 << 16, eof=True)
+            await rig.ended.wait()
+            # the other has its samples of before it was closed
+            assert told == [1, 2, 2]
+
+    pystack.run(main)
+
+
+def test_one_function_that_watches_twice_is_let_go_one_by_one() -> None:
+    async def main() -> None:
+        async with transfer(limit=400) as rig:
+            conn = rig.client._socket.connection
+            told: list[str] = []
+
+            def tell(_conn: object, _now: float, what: str, _rtt_s: float | None) -> None:
+                told.append(what)
+
+            ends = [live.watch(conn, tell), live.watch(conn, tell)]
+            ends[0]()
+            ends[0]()
+            rig.send(1000, eof=True)
+            await trio.sleep(1)
+            assert told == ["ack", "ack"]  # of the text, and of the end
+            ends[1]()
+            assert type(conn.congestion).__name__ == "Cubic"
+
+    pystack.run(main)
+
+
+def test_watches_are_begun_and_closed_in_no_more_time_the_more_there_are() -> None:
+    async def main() -> None:
+        async with transfer(limit=400) as rig:
+            stream = rig.client
+            watches = [stream.watch() for _ in range(20_000)]  # minutes, if each looked at all
+            for watch in reversed(watches):
+                watch.close()
+            assert not stream._watches
+            assert type(stream._socket.connection.congestion).__name__ == "Cubic"
+
+    pystack.run(main)

@@ -53,6 +53,7 @@ class FarLink(NetworkLink):
         super().__init__(scheduler, seed, name, a_to_b, b_to_a, mtu_bytes=most, offload=offload)
         self.mtu_bytes = self.a.mtu_bytes = self.b.mtu_bytes = mtu_bytes
         self._far, self._shared = far, shared
+        self.tunnel: VxlanPort | None = None  # None: it is not joined to one yet
         # What the topology plugs its far node into is nothing; where that would be, is the tunnel.
         self.outlet = self.a if far == "a" else self.b
         setattr(self, far, _Nothing(mtu_bytes))
@@ -73,9 +74,11 @@ class FarLink(NetworkLink):
         super().set(**{_AWAY[self._far]: away, _BACK[self._far]: back})  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Unplug both ends."""
+        """Unplug both ends, and let go of the socket: the same link can be made again."""
         super().close()
         self.outlet.close()
+        if self.tunnel is not None:
+            self.tunnel.close()
 
 
 def _one_way(
@@ -190,6 +193,7 @@ def join(
     except BaseException:
         port.close()
         raise
+    link.tunnel = port
     Patch(port, link.outlet)
     port.counters = link.own_counters
     net.resources.callback(port.close)

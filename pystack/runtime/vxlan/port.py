@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import host_port
-from pystack.core.errors import DeviceError, WireError
+from pystack.core.addresses import host_port, is_multicast, is_unspecified, parse_ip
+from pystack.core.errors import ConfigError, DeviceError, WireError
 from pystack.link.port import DEFAULT_MTU_BYTES, PortBase
 from pystack.runtime.vxlan import too_big
 from pystack.runtime.vxlan.endpoint import Endpoint, Endpoints, log
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pystack.wire.checksum import Buffer
 
 HELLO_EVERY_S: Final = 1.0  # while the other end is not known
+_EVERYBODY: Final = parse_ip("255.255.255.255")
 _OUTER_BYTES: Final = 28  # IPv4 and UDP
 _OUTER_BYTES6: Final = 48
 _NO_LIMIT_BYTES: Final = 1 << 16
@@ -70,6 +71,9 @@ class VxlanPort(PortBase):
         self._family, self._to = resolve(*tunnel.remote, family)
         self._host = bare(self._to[0])
         self.shown = host_port(*tunnel.remote)
+        address = parse_ip(self._host)
+        if is_multicast(address) or is_unspecified(address) or address == _EVERYBODY:
+            raise ConfigError(f"{self.shown} is not one machine: a link has one other end")
         self._scheduler = scheduler
         is_plain = tunnel.key is None
         self._around_bytes = vxlan.PLAIN_OVERHEAD_BYTES if is_plain else vxlan.KEYED_OVERHEAD_BYTES
