@@ -228,6 +228,8 @@ class Cluster:
 
     def _connected(self, address: str) -> Any:  # noqa: ANN401 - a client
         try:
+            # First: a client without a place to connect to hangs when it is collected.
+            self._distributed.comm.get_address_host_port(address)
             client = self._distributed.Client(
                 address, timeout=_CONNECT_S, set_as_default=False, direct_to_workers=True
             )

@@ -145,6 +145,11 @@ class Store:
             _write_beside(self.folder / ASKED, experiment_json(experiment).encode())
             return
         if not resume:
+            journal = self.folder / JOURNAL
+            if journal.exists() and not journal.stat().st_size:
+                # A sweep was begun here and came to nothing, as where no scheduler was found.
+                _write_beside(self.folder / ASKED, experiment_json(experiment).encode())
+                return
             raise ConfigError(
                 f"{self.folder} has results already: resume goes on with them, and another folder "
                 "begins anew"

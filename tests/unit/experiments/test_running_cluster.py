@@ -1,6 +1,7 @@
 """Sweeps on a Dask cluster: the same as on one machine, whatever becomes of its workers."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -126,6 +127,7 @@ def test_a_cluster_of_other_workers_runs_nothing(
     [
         ("tcp://127.0.0.1:1", r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"),
         ("what://x", "no Dask scheduler answers at what://x"),
+        ("nothing", "no Dask scheduler answers at nothing: missing port number"),
     ],
 )
 def test_no_scheduler_is_a_sentence(
@@ -134,6 +136,10 @@ def test_no_scheduler_is_a_sentence(
     monkeypatch.setattr(cluster, "_CONNECT_S", 0.3)
     with pytest.raises(ConfigError, match=error):
         run(Experiment(slow, {"x": [1]}), to=tmp_path, dask=address)
+    gc.collect()  # nothing is left that hangs, or fails, when it goes
+    # Whoever corrects the address, or the experiment, has the folder: nothing has run.
+    results = run(Experiment(slow, {"x": [2]}, constants={"wait_s": 0}), to=tmp_path, processes=1)
+    assert [row.ended for row in results.rows] == ["ok"]
 
 
 def test_an_asynchronous_client_is_refused(dask: Any, tmp_path: Path) -> None:  # noqa: ANN401
