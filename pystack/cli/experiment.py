@@ -31,7 +31,7 @@ _SHOWN_FAILURES: Final = 10
 
 experiment: Final = typer.Typer(
     name="experiment",
-    help="Many runs of a lab or a function: parameters, seeds, measurements.",
+    help="Many runs of a lab or a function, and their results.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -71,6 +70,8 @@ def how_to_get(extra: str) -> str:
 
 def _origin() -> tuple[str, str | None]:
     """Return how to install what is missing, and the folder pystack is from; None: an index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # slow, and seldom needed
+
     try:
         told = distribution("pystack-net").read_text("direct_url.json")  # PEP 610
     except PackageNotFoundError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from pystack.core.addresses import Ip, Prefix
 from pystack.core.plugins import Chosen, Group
@@ -19,7 +19,10 @@ from pystack.link.port import DEFAULT_MTU_BYTES, LoopbackPort, Port
 from pystack.link.replay import ReplayPort, read_pcap
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.driver.driver import Driver
-from pystack.topology.tunnels import DEFAULT_VNI, SCHEME, Tunnel, read_tunnel
+from pystack.wire.vxlan import DEFAULT_VNI
+
+if TYPE_CHECKING:
+    from pystack.topology.tunnels import Tunnel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ class _Vxlan:
     @staticmethod
     def check(*, remote: str, **words: object) -> Tunnel:
         """Read its words. Raises ConfigError."""
+        from pystack.topology.tunnels import SCHEME, read_tunnel
+
         return read_tunnel(f"{SCHEME}{remote.removeprefix(SCHEME)}", **words)
 
 

@@ -17,14 +17,14 @@ from pystack.core.errors import ConfigError
 from pystack.core.ranges import FROM_ONE
 from pystack.core.scheduler import Handle
 from pystack.core.units import parse_time_s
-from pystack.link.link import Link
-from pystack.link.pipe import Pipe
 from pystack.runtime.driver.driver import Waiter
 from pystack.tcp import live
 from pystack.tcp.live import TcpSample, What
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
+    from pystack.link.link import Link
+    from pystack.link.pipe import Pipe
     from pystack.runtime.host import Host
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.connection import Connection
@@ -194,6 +194,9 @@ def _interval_s(every: str | float) -> float:
 
 
 def _direction(host: Host, link: Link | Pipe) -> Pipe:
+    from pystack.link.link import Link  # a host on a TAP device has no use for it
+    from pystack.link.pipe import Pipe
+
     if isinstance(link, Pipe):
         return link
     if not isinstance(link, Link):

@@ -29,7 +29,8 @@ from pystack.topology.spec import (
 from pystack.topology.switch import Switch
 from pystack.topology.toml_places import Path
 from pystack.topology.topology import Topology
-from pystack.topology.tunnels import DEFAULT_VNI, is_far, read_vni
+from pystack.topology.tunnels import is_far, read_vni
+from pystack.wire.vxlan import DEFAULT_VNI
 
 _TABLES: Final = {kind: table for table, kind in KINDS.items()}
 

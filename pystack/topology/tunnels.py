@@ -19,10 +19,9 @@ from typing import Final, TypedDict, TypeGuard
 from pystack.core.addresses import is_port, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.link.words import NetemWords, as_words
-from pystack.wire.vxlan import MAX_VNI, PORT
+from pystack.wire.vxlan import DEFAULT_VNI, MAX_VNI, PORT
 
 SCHEME: Final = "udp://"
-DEFAULT_VNI: Final = 1
 # A text that is shorter is found by trying
 _MIN_KEY: Final = 8
 _BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::(.*))?")

@@ -17,6 +17,7 @@ from pystack.wire.checksum import Buffer
 
 PORT: Final = 4789  # section 8: assigned by IANA
 MAX_VNI: Final = (1 << 24) - 1
+DEFAULT_VNI: Final = 1
 
 HEADER: Final = struct.Struct("!II")  # flags and reserved, VNI and reserved (section 5)
 HEADER_BYTES: Final = 8
