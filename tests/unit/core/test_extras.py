@@ -16,7 +16,7 @@ def from_where(monkeypatch: pytest.MonkeyPatch, origin: object) -> None:
         def read_text(self, name: str) -> str | None:
             return json.dumps(origin) if origin and name == "direct_url.json" else None
 
-    monkeypatch.setattr(extras, "distribution", lambda name: Installed())
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_without_an_installation_it_is_the_name(monkeypatch: pytest.MonkeyPatch)
     def gone(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(extras, "distribution", gone)
+    monkeypatch.setattr(metadata, "distribution", gone)
     assert extras.how_to_get("plot") == "pip install 'pystack-net[plot]'"
 
 
