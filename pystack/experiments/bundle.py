@@ -104,7 +104,10 @@ def found_files(folder: Path, patterns: Iterable[str | Path]) -> Bundle:
             raise ConfigError(
                 f"{pattern!r} is not in {folder} or below: what travels with an experiment is"
             )
-        paths = sorted(path for path in folder.glob(pattern) if path.is_file())
+        try:
+            paths = sorted(path for path in folder.glob(pattern) if path.is_file())
+        except (ValueError, NotImplementedError, OSError) as error:
+            raise ConfigError(f"{pattern!r} is no pattern of files: {error}") from None
         if not paths:
             raise ConfigError(f"there is no file {pattern!r} in {folder}")
         for each in paths:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TIMINGS: Final = "timings.jsonl"
 LOCK: Final = ".lock"
+_RUNS_MAX: Final = 100_000_000
 _TO_DISK_S: Final = 1.0  # the disk has each line within that time
 # Of `experiment.json`: in these, results do not differ, or it is said better by others.
 _SAYS_NOTHING: Final = frozenset(
@@ -52,6 +53,10 @@ class Store:
         """Raises ConfigError where the folder is another's, or in use; OutputError: the disk."""
         self.folder = folder
         self._failed: set[int] = set()  # of the runs that are done
+        if experiment.size > _RUNS_MAX:
+            raise ConfigError(
+                f"{experiment.size:,} runs are too many for one sweep: {_RUNS_MAX:,} are the most"
+            )
         self._done = bytearray(len(experiment))  # 1: it is
         self._pending_since: float | None = None  # lines that the disk need not have; None: none
         with self._explained():

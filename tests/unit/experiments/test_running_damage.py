@@ -4,10 +4,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from experiment_points import square
+from experiment_points import slow, square
 
 from pystack import ConfigError
-from pystack.experiments import Experiment
+from pystack.experiments import Experiment, run
+from pystack.experiments.bundle import found_files
 from pystack.experiments.model import Outcome, Point
 from pystack.experiments.results import Results
 from pystack.experiments.results.journal import JOURNAL, line_of, read_rows
@@ -111,3 +112,17 @@ def test_a_table_that_cannot_be_written_leaves_no_piece_of_it(folder: Path) -> N
     with pytest.raises(OSError, match="rows"):
         write_rows(folder)
     assert not list(folder.glob("*.part"))
+
+
+def test_more_runs_than_any_sweep_ends_are_refused_before_there_is_a_folder(tmp_path: Path) -> None:
+    space = [{name: list(range(100_000))} for name in ("x", "wait_s")]
+    with pytest.raises(ConfigError, match="10,000,000,000 runs are too many for one sweep"):
+        run(Experiment(slow, space), to=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_pattern_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ab").write_text("")
+    for pattern in ("a**", "a\0b"):
+        with pytest.raises(ConfigError, match=r"is no pattern of files|there is no file"):
+            found_files(tmp_path, [pattern, "nothing"])
