@@ -7,6 +7,7 @@ in colour (Okabe and Ito's, which people with any colour vision tell apart), in 
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -32,6 +33,7 @@ FORMATS: Final = ("svg", "png", "pdf")
 WIDTH_IN: Final = 7.2
 HEIGHT_IN: Final = 4.2
 
+_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _FONT: Final = "DejaVu Sans"  # matplotlib brings it along
 _RC: Final[Mapping[str, object]] = {
     "svg.hashsalt": "pystack",
@@ -112,7 +114,9 @@ class Picture:
             self.figure.savefig(sink, format=kind, metadata=no_date)
         # Where an SVG is looked at, there may be no such font: Verdana's letters are as wide.
         others = f"'{_FONT}', Verdana, sans-serif".encode()
-        return sink.getvalue().replace(f"'{_FONT}'".encode(), others)
+        data = sink.getvalue().replace(f"'{_FONT}'".encode(), others)
+        # Names may be of strangers: with controls in it, it would be no XML.
+        return _CONTROLS.sub("\ufffd".encode(), data) if kind == "svg" else data
 
     def _repr_svg_(self) -> str:
         return self.data().decode()

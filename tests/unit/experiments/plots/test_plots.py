@@ -350,3 +350,9 @@ def test_what_was_not_written_down_cannot_be_drawn(tmp_path: Path) -> None:
         plot.heatmap(folder)
     with pytest.raises(ConfigError, match="by n there are 50 boxes, and 24 have room"):
         plot.box(folder, by="n")
+
+
+def test_a_title_with_controls_makes_an_svg_that_is_xml(made: Path) -> None:
+    data = plot.cdf(made, "rtt_p95", title="\x1b[31mred\x00").data()
+    ElementTree.fromstring(data)
+    assert b"\x1b" not in data
