@@ -78,7 +78,9 @@ def read_parquet(file: Path) -> Any:  # noqa: ANN401 - of pyarrow
     pa, parquet = need("pyarrow", "Parquet"), need("pyarrow.parquet", "Parquet")
     try:
         # By its bytes: given a path, pyarrow would make columns of what folders are called.
-        return parquet.read_table(io.BytesIO(file.read_bytes()), page_checksum_verification=True)
+        table = parquet.read_table(io.BytesIO(file.read_bytes()), page_checksum_verification=True)
+        table.validate(full=True)
+        return table
     except OSError as error:
         if error.strerror is None:  # pyarrow's own, about what is in it
             raise _broken(file) from None

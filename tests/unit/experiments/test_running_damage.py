@@ -9,9 +9,10 @@ from experiment_points import slow, square
 from pystack import ConfigError
 from pystack.experiments import Experiment, run
 from pystack.experiments.bundle import found_files
-from pystack.experiments.model import Outcome, Point
+from pystack.experiments.model import Outcome, Point, Track
 from pystack.experiments.results import Results
 from pystack.experiments.results.journal import JOURNAL, line_of, read_rows
+from pystack.experiments.results.series import pack_series, read_series
 from pystack.experiments.results.table import ROWS, write_rows
 from pystack.experiments.running.store import Store, _Lines
 from pystack.experiments.running.supervisor import Done, Timing
@@ -126,3 +127,22 @@ def test_a_pattern_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     for pattern in ("a**", "a\0b"):
         with pytest.raises(ConfigError, match=r"is no pattern of files|there is no file"):
             found_files(tmp_path, [pattern, "nothing"])
+
+
+def test_a_damaged_file_of_series_is_told_and_its_values_are_not_taken(tmp_path: Path) -> None:
+    track = Track("cwnd", "a>b", "bytes")
+    for number in range(50):
+        track.add(number / 10, number * number % 37)
+    whole = pack_series([track])
+    assert whole is not None
+    file = tmp_path / "000000.parquet"
+    told = 0
+    for at in range(0, len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[at] ^= 16
+        file.write_bytes(damaged)
+        try:
+            read_series(file).to_pylist()
+        except ConfigError:  # and nothing else
+            told += 1
+    assert told > len(whole) / 5 / 2
