@@ -1,10 +1,14 @@
 """The Python API of experiments, from the function to the frame."""
 
+import sys
+from types import ModuleType
+from typing import Any
+
 import pytest
 import trio
 
 import pystack
-from pystack import experiments
+from pystack import ConfigError, experiments
 from pystack.experiments import Experiment, Results, Run, log_span, sample, span, zipped
 from pystack.experiments.point import run_point
 
@@ -58,3 +62,15 @@ def test_it_comes_to_the_same_here_and_in_a_process(results: Results) -> None:
         outcome = run_point(experiment, row.point)
         assert (outcome.ended, outcome.digest) == ("ok", row.digest)
         assert outcome.measures == row.measures
+
+
+def test_a_function_of_a_cell_is_told_how_it_becomes_one_of_a_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[str, Any] = {"__name__": "cell"}
+    exec("def run() -> int:\n    return 1\n", names)  # as a kernel, or `python -i`, has it
+    with pytest.raises(ConfigError, match=r"run is in no file \(cell\).* write it into a module$"):
+        Experiment(names["run"])
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    with pytest.raises(ConfigError, match=r"begins with %%writefile NAME\.py\), and import it$"):
+        Experiment(names["run"])
