@@ -161,7 +161,7 @@ BORROWED: Final = (
     Borrowed("", "ssl:SSLContext", ("_wrap_socket",), "runtime/borrowed/tls.py"),
     Borrowed("", "sys", ("_getframe",), "testing/runs.py"),
     # Trio's run is kept apart from another one in the same thread, and asked from other threads
-    Borrowed("trio", "trio._core._run", ("GLOBAL_RUN_CONTEXT",), "runtime/aio/guest.py"),
+    Borrowed("trio", "trio._core._run", ("GLOBAL_RUN_CONTEXT",), "runtime/driver/guest_run.py"),
     Borrowed("trio", "trio._core._run", ("GLOBAL_RUN_CONTEXT",), "runtime/blocking/turns.py"),
     # Tasks end without being run once more
     Borrowed("trio", "trio._core._run:CancelScope", ("_cancel_status",), "runtime/lab/crash.py"),
