@@ -28,6 +28,7 @@ from pystack.experiments.functions import function_of
 from pystack.experiments.model import FunctionBase, Outcome, Point
 from pystack.experiments.point import run_point
 from pystack.experiments.running import framing
+from pystack.experiments.running.numpy_chance import NumpyChance
 from pystack.runtime.current import onlookers
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class _Serving:
         self._state = _State()
         self._said = os.dup(2)
         self._is_first = True  # no point has been run yet
+        self._numpy_chance = NumpyChance()
 
     def run(self, head: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
         """Run a point; return what is said of it, and its series."""
@@ -124,8 +126,7 @@ class _Serving:
             with contextlib.suppress(BaseException):  # told when it is called
                 function_of(base, self._experiment.folder)
         random.seed(seed)
-        if (numpy := sys.modules.get("numpy")) is not None:
-            numpy.random.seed(seed % 2**32)
+        self._numpy_chance.seed(seed)
 
     def _outcome(self, point: Point) -> Outcome:
         try:

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
-from experiment_draws import draw
+from experiment_draws import draw, draw_late
 from experiment_points import bad, messy, recovering, slow, square, transfer
 
 import pystack
@@ -213,6 +214,12 @@ def test_short_runs_keep_their_order_of_numbers(tmp_path: Path) -> None:
     assert len({row["measures"]["hash"] for row in rows.values()}) == 1
     assert len({row["measures"]["drawn"] for row in rows.values()}) == 2
     assert results.path == tmp_path
+
+
+def test_what_numpy_draws_hangs_on_the_seed_where_the_run_imports_it(tmp_path: Path) -> None:
+    run(Experiment(draw_late, {"x": [1, 2, 3, 4]}, seeds=1), to=tmp_path, processes=2)
+    drawn = {row["measures"]["drawn"] for row in rows_of(tmp_path).values()}
+    assert drawn == {numpy.random.RandomState(1).random()}
 
 
 def test_no_more_is_running_afterwards(tmp_path: Path) -> None:
