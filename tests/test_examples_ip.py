@@ -11,7 +11,13 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 # These have no network of their own making, or ends whose addresses they say
-OTHERS = {"custom_port.py", "lab_programs.py", "real_server.py", "tap_client.py"}
+OTHERS = {
+    "train_congestion.py",
+    "custom_port.py",
+    "lab_programs.py",
+    "real_server.py",
+    "tap_client.py",
+}
 ARGUMENTS = {"cwnd_over_time.py": ["newreno"], "lab_dumbbell.toml": ["--virtual"]}
 ARGUMENTS["lab_outage.toml"] = ["--virtual"]
 # Runs that are long for what they show: here they need not show it

@@ -25,6 +25,7 @@ import pystack
 from pystack.core.errors import ConfigError
 from pystack.gym import CongestionEnv, Interval, Scene
 from pystack.gym.scene import read_for_ever, send_for_ever
+from pystack.runtime.blocking.busy import PATIENCE
 
 SLOW = {"rate": "1mbit", "delay": "10ms", "limit": 30}
 
@@ -393,3 +394,27 @@ def test_a_line_on_which_no_time_passes_is_refused(words: dict[str, Any]) -> Non
         CongestionEnv(**words)
     with pytest.raises(ConfigError, match="neither rate nor delay"):
         CongestionEnv(delay="1ms").reset(options={"delay": 0})
+
+
+def test_a_world_that_waits_for_its_next_step_stops_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(PATIENCE, "0.02")
+    env = CongestionEnv(**SLOW)
+    env.reset(seed=1)
+
+    async def goes_on() -> int:
+        done = 0
+        for _ in range(5):
+            await trio.sleep(1)
+            for _ in range(1_000_000):  # for longer than the patience
+                done += 1
+        return done
+
+    async def main() -> int:
+        async with pystack.Network(seed=1) as net:
+            return await net.host("a").run(goes_on)
+
+    monkeypatch.setenv(PATIENCE, "0")  # nobody looks after the other one: what stops it is ours
+    assert pystack.run(main)
+    env.close()

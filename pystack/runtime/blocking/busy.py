@@ -131,6 +131,7 @@ class _World:
         self._driver, self.patience_s = driver, patience_s
         self._ident = _thread.get_ident()
         self._run: dict[str, Any] = vars(trio_run.GLOBAL_RUN_CONTEXT)  # Trio's, of that thread
+        self._runner = self._run.get("runner")  # where it lives; another one may take its turns
         self._before: object = None  # how far it was at the last look
         self._since = 0.0  # of the machine: since when it has not got on
         self._is_told = False
@@ -172,6 +173,8 @@ class _World:
             who = f"the thread {thread.name}"
         else:
             task = self._run.get("task")
+            if self._run.get("runner") is not self._runner:
+                return None  # the thread is in another run, and this one waits for its ticks
             host = None if task is None else task.context.get(current_host)
             if task is None or not _is_in_a_task(frame):
                 return None

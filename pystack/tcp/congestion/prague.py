@@ -20,6 +20,8 @@ G: Final = 1 / 16  # of the moving average, as DCTCP
 # independent of it.
 REFERENCE_RTT_S: Final = 0.025
 SLOW_START_GAIN: Final = 2.0
+UNMEASURED_RTT_S: Final = 0.001  # paces before there is a measurement, as BBR's draft has it
+MIN_QUANTUM_SEGMENTS: Final = 2  # the pacer hands down no fewer
 PACING_GAIN: Final = 1.03
 BURST_S: Final = 0.00025
 MIN_SEGMENTS: Final = 2  # of the window; what takes less has to be paced (not done)
@@ -55,7 +57,7 @@ class Prague(NewReno):
         self.alpha = 1.0  # the first mark halves
         self.wants_ecn = False  # until accurate ECN was agreed on
         self.pacing_bps: float | None = inf
-        self.send_quantum_bytes: int | None = smss_bytes
+        self.send_quantum_bytes: int | None = MIN_QUANTUM_SEGMENTS * smss_bytes
         self._srtt_s = 0.0  # 0: not measured
         self._seen_ce = False
         self._bytes_acked = 0  # since alpha was last brought up to date
@@ -133,9 +135,9 @@ class Prague(NewReno):
         self.cwnd_bytes += grown
 
     def _pace(self) -> None:
-        srtt_s = self._srtt_s
-        if not srtt_s:
-            return
+        srtt_s = self._srtt_s or UNMEASURED_RTT_S
         gain = SLOW_START_GAIN if self.cwnd_bytes < self.ssthresh_bytes else PACING_GAIN
         self.pacing_bps = gain * self.cwnd_bytes * 8 / srtt_s
-        self.send_quantum_bytes = max(int(self.pacing_bps / 8 * BURST_S), self._smss)
+        self.send_quantum_bytes = max(
+            int(self.pacing_bps / 8 * BURST_S), MIN_QUANTUM_SEGMENTS * self._smss
+        )

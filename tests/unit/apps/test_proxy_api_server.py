@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 import socket
 import sys
 
@@ -15,6 +16,7 @@ from pystack.apps.proxy.api import ApiAddress, ApiServer, MetricsServer
 from pystack.apps.proxy.api import server as server_module
 from pystack.apps.proxy.proxies import Proxies
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.extras import how_to_get
 
 ANY = ApiAddress(("127.0.0.1",), 0)
 HEADERS = (b"Content-Length: 9", b"Transfer-Encoding: chunked")
@@ -97,7 +99,8 @@ async def test_what_is_taken_of_one_version_leaves_nothing_open(
 
 def test_without_the_library_a_sentence_says_what_to_get(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h11", None)
-    with pytest.raises(ConfigError, match=r"the API of proxies needs h11: pip install 'pystack"):
+    how = re.escape(how_to_get("http"))
+    with pytest.raises(ConfigError, match=f"the API of proxies needs h11: {how}"):
         _ = api.ApiServer
 
 

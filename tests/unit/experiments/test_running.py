@@ -1,11 +1,11 @@
 """Sweeps on this machine: the same on any number of processes, whatever points do."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy
+import psutil
 import pytest
 from experiment_draws import draw, draw_late
 from experiment_points import bad, messy, recovering, slow, square, transfer
@@ -63,11 +63,12 @@ def test_what_was_cut_short_is_resumed_to_the_same_bytes(
 
     with pytest.raises(EnoughError):
         run(experiment, to=tmp_path, processes=1, on_progress=stop)
-    kept = len(rows_of(tmp_path))
-    assert 2 <= kept < 6
+    assert len(rows_of(tmp_path)) >= 2  # however many had ended by then
+    journal = tmp_path / "rows.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]) + b'{"number":5,"para')  # as the machine stopped
+    (tmp_path / "rows.parquet").unlink(missing_ok=True)
     assert Results(tmp_path).digest != whole.digest
-    with (tmp_path / "rows.jsonl").open("ab") as file:
-        file.write(b'{"number":5,"para')  # as the machine stopped
     resumed = run(experiment, to=tmp_path, processes=1, resume=True)
     assert len(rows_of(tmp_path)) == 6
     assert bytes_of(tmp_path) == bytes_of(whole.path)
@@ -131,6 +132,14 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert [attempts[number] for number in range(10)] == [1, 1, 2, 2, 1, 1, 1, 1, 2, 1]
 
 
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is there no more, but perhaps for somebody to ask how it ended."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
     whats = ["thread", "process", "daemon", "network", "folder", "variable", "path", "nothing"]
     run(Experiment(messy, {"what": whats}), to=tmp_path, processes=1)
@@ -143,8 +152,7 @@ def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
         assert measures["output"] == 1
         assert measures["folder"].isdigit()
     for number in (1, 2):
-        with pytest.raises(ProcessLookupError):
-            os.kill(rows[number]["measures"]["process"], 0)
+        assert has_ended(rows[number]["measures"]["process"])
 
 
 def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path) -> None:
@@ -223,6 +231,8 @@ def test_what_numpy_draws_hangs_on_the_seed_where_the_run_imports_it(tmp_path: P
 
 
 def test_no_more_is_running_afterwards(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())  # of other tests
+
     def stop(progress: Progress) -> None:
         if progress.done:
             raise KeyError
@@ -234,5 +244,4 @@ def test_no_more_is_running_afterwards(tmp_path: Path) -> None:
             processes=2,
             on_progress=stop,
         )
-    with pytest.raises(ChildProcessError):
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+    assert set(psutil.Process().children()) <= before

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
+from pystack.core.extras import how_to_get
 from pystack.core.texts import harmless
 from pystack.observe.explain import page
 from pystack.observe.explain.page import as_html
@@ -119,7 +120,8 @@ def test_words_of_strangers_add_nothing_to_a_comparison() -> None:
 
 def test_without_jinja2_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ConfigError, match=r"an explanation as HTML needs jinja2: pip install"):
+    how = re.escape(how_to_get("http"))
+    with pytest.raises(ConfigError, match=f"an explanation as HTML needs jinja2: {how}"):
         as_html(explained.story())
 
 
