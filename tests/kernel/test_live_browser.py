@@ -64,6 +64,11 @@ def until(browser: Chromium, script: str, what: str) -> Any:  # noqa: ANN401 - J
 
 
 def wait_until_live(browser: Chromium) -> None:
+    # An address that an interface gets just now breaks off the loading of the page's scripts.
+    for _ in range(5):
+        if browser.run("'live' in globalThis"):
+            break
+        browser.open(browser.run("location.href"))
     until(browser, "live.store.ticks.length > 3 && live.feed.state === 'live'", "ticks")
 
 
