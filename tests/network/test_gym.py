@@ -4,6 +4,7 @@ import copy
 import gc
 import math
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -418,3 +419,22 @@ def test_a_world_that_waits_for_its_next_step_stops_nobody_elses(
     monkeypatch.setenv(PATIENCE, "0")  # nobody looks after the other one: what stops it is ours
     assert pystack.run(main)
     env.close()
+
+
+def test_ctrl_c_is_not_for_an_environment_between_two_steps() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    env = CongestionEnv(**SLOW)
+    env.reset(seed=1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            net.at(1, lambda: signal.raise_signal(signal.SIGINT))
+            net.at(5, lambda: pytest.fail("it went on"))
+            await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        pystack.run(main)
+    env.step([0.0])
+    env.close()
+    assert signal.getsignal(signal.SIGINT) is before

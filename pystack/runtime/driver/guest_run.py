@@ -6,11 +6,14 @@ may run in the thread. Whoever inherits this says what runs (`begin`), and when 
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import outcome
 import sniffio
@@ -21,6 +24,9 @@ from pystack.runtime.driver.virtual import VirtualClock, seeded_trio
 
 if TYPE_CHECKING:
     from pystack.core.rng import Random
+
+
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class GuestRun:
@@ -35,6 +41,7 @@ class GuestRun:
         self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._run_context: dict[str, object] = {}  # Trio's, while another run may have its place
         self._hooks = sys.get_asyncgen_hooks()
+        self._on_sigint: _Handler = None  # Trio's; None: it has not run
         self._outcome: outcome.Outcome[None] | None = None  # None: Trio runs
 
     def begin(self, main: Callable[[], Awaitable[None]]) -> None:
@@ -71,6 +78,8 @@ class GuestRun:
         place.update(self._run_context)
         if self._run_context:
             sys.set_asyncgen_hooks(*self._hooks)
+        # Ctrl-C is of the run that is in the place, and not of one that waits for its next turn.
+        others_on_sigint = _exchange_on_sigint(self._on_sigint)
         try:
             if self._clock is None:
                 yield
@@ -80,6 +89,7 @@ class GuestRun:
         finally:
             self._run_context = dict(place)
             self._hooks = sys.get_asyncgen_hooks()
+            self._on_sigint = _exchange_on_sigint(others_on_sigint)
             place.clear()
             place.update(others)
             sys.set_asyncgen_hooks(*hooks)
@@ -90,3 +100,13 @@ class GuestRun:
 
     def _set_outcome(self, result: outcome.Outcome[None]) -> None:
         self._outcome = result
+
+
+def _exchange_on_sigint(handler: _Handler) -> _Handler:
+    """Set what Ctrl-C calls, unless that is None, and return what it called; None: not Python's."""
+    if current_thread() is not main_thread():
+        return None
+    before = signal.getsignal(signal.SIGINT)
+    if handler is not None:
+        signal.signal(signal.SIGINT, handler)
+    return before
