@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,29 @@ from pystack.gym.scene import read_for_ever, send_for_ever
 from pystack.runtime.blocking.busy import PATIENCE
 
 SLOW = {"rate": "1mbit", "delay": "10ms", "limit": 30}
+
+
+@pytest.fixture(autouse=True)
+def _all_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what a test leaves open: its world would stand still beside those of other tests."""
+    is_open: dict[int, CongestionEnv] = {}
+    reset, close = CongestionEnv.reset, CongestionEnv.close
+
+    @wraps(reset)
+    def noted(self: CongestionEnv, **words: object) -> object:
+        is_open[id(self)] = self
+        return reset(self, **words)  # type: ignore[arg-type]
+
+    @wraps(close)
+    def closed(self: CongestionEnv) -> None:
+        is_open.pop(id(self), None)
+        close(self)
+
+    monkeypatch.setattr(CongestionEnv, "reset", noted)
+    monkeypatch.setattr(CongestionEnv, "close", closed)
+    yield
+    for env in reversed(list(is_open.values())):
+        env.close()
 
 
 def episode(env: CongestionEnv, actions: Sequence[Any], seed: int = 1) -> list[tuple[Any, ...]]:
