@@ -40,8 +40,9 @@ def _all_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     @wraps(reset)
     def noted(self: CongestionEnv, **words: object) -> object:
-        is_open[id(self)] = self
-        return reset(self, **words)  # type: ignore[arg-type]
+        begun = reset(self, **words)  # type: ignore[arg-type]
+        is_open[id(self)] = self  # afterwards: it has closed the episode before
+        return begun
 
     @wraps(close)
     def closed(self: CongestionEnv) -> None:
