@@ -226,7 +226,7 @@ async def meets_an_unknown_authority(log: Log) -> None:
 
 async def begins_tls_later(log: Log) -> None:
     theirs, ours = contexts()
-    done = asyncio.Event()
+    done, closed = asyncio.Event(), asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         log.append(await reader.readline())
@@ -238,6 +238,8 @@ async def begins_tls_later(log: Log) -> None:
         await writer.drain()
         await done.wait()
         writer.close()
+        await writer.wait_closed()
+        closed.set()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -250,4 +252,6 @@ async def begins_tls_later(log: Log) -> None:
     log.append(writer.get_extra_info("ssl_object") is not None)
     done.set()
     writer.close()
+    await writer.wait_closed()
+    await closed.wait()
     server.close()

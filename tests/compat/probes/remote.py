@@ -109,8 +109,11 @@ async def aioquic_server() -> None:
         task = asyncio.create_task(answer(reader, writer))
         tasks.add(task)
 
-    await serve("0.0.0.0", 4433, configuration=configuration, stream_handler=accepted)
-    await asyncio.Event().wait()
+    server = await serve("0.0.0.0", 4433, configuration=configuration, stream_handler=accepted)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.close()
 
 
 async def aioquic_asked() -> None:
