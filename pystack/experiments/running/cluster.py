@@ -65,7 +65,9 @@ class Cluster:
         self._came: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._out: dict[Any, tuple[int, ...]] = {}  # chunks: numbers of points
         self._again: list[int] = []  # points that were with a worker that has died
-        self._suspects: dict[int, int] = {}  # such -> how often
+        self._suspects: list[int] = []  # those that may have been the cause, to be run alone
+        self._deaths: dict[int, int] = {}  # such -> how often its worker died where it was alone
+        self._is_alone = False  # what is out is a suspect, and nothing beside it
         self._points: Iterator[Point] = iter(())
         self._fetch_s = _FETCH_S
         self._run_s = 0.0  # what a run takes, by and by; 0: none has ended yet
@@ -116,6 +118,7 @@ class Cluster:
         """Take no further points, and none of those that wait for a worker."""
         self._points, self._left = iter(()), 0
         self._again.clear()
+        self._suspects.clear()
         waiting = self._waiting()
         for future in waiting:
             self._out.pop(future, None)
@@ -136,6 +139,13 @@ class Cluster:
             self._looked_at = now
             workers = self._client.scheduler_info(n_workers=-1)["workers"]
             self._threads = sum(worker["nthreads"] for worker in workers.values()) or 1
+        if self._out and (self._is_alone or self._suspects):
+            return
+        # Dask blames all that a worker had, and whoever waited behind a suspect would be one too.
+        self._is_alone = bool(self._suspects)
+        if self._is_alone:
+            self._submit((self._suspects.pop(),))
+            return
         while len(self._out) < self._threads * _AHEAD:
             numbers = self._next_numbers()
             if not numbers:
@@ -143,7 +153,7 @@ class Cluster:
             self._submit(numbers)
 
     def _next_numbers(self) -> tuple[int, ...]:
-        if self._again:  # alone: whichever kills its worker does so to no other
+        if self._again:  # one at a time: each is to be known by what becomes of it
             return (self._again.pop(),)
         size = 1
         if self._run_s:
@@ -213,18 +223,18 @@ class Cluster:
     def _died(self, numbers: Iterable[int]) -> Iterator[Done]:
         """Say what becomes of points whose workers have died, several in a row."""
         numbers = tuple(numbers)
-        limits = self._experiment.limits
         if len(numbers) > 1:
             self._again.extend(numbers)
             return
         number = numbers[0]
-        self._suspects[number] = self._suspects.get(number, 0) + 1
-        if self._suspects[number] < limits.attempts:
-            self._again.append(number)
+        self._deaths[number] = self._deaths.get(number, 0) + self._is_alone
+        attempts = self._experiment.limits.attempts
+        if self._deaths[number] < attempts:
+            self._suspects.append(number)
             return
         point = self._experiment.point(number)
         error = f"run {number} ({point}): the workers of the cluster that ran it died, each time"
-        yield Done(point, Outcome(number, "died", error), Timing(0.0, 0.0, 0, limits.attempts))
+        yield Done(point, Outcome(number, "died", error), Timing(0.0, 0.0, 0, attempts))
 
     def _connected(self, address: str) -> Any:  # noqa: ANN401 - a client
         try:
