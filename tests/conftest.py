@@ -2,6 +2,7 @@
 
 import gc
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,16 @@ settings.load_profile("pystack")
 # started here would ignore it too, and tests of Ctrl-C would fail.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, where the kernel tests alone are asked for, the files that have none.
+
+    Nine of ten files: to import them all takes as long as many of those tests.
+    """
+    if config.option.markexpr != "kernel" or collection_path.suffix != ".py":
+        return None
+    return None if "pytest.mark.kernel" in collection_path.read_text("utf-8") else True
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
