@@ -1,8 +1,8 @@
 """The congestion window over time, for each control that is named.
 
 `python examples/cwnd_over_time.py newreno cubic bbr`: half a minute over 10 Mbit/s and 80 ms there
-and back, with a queue of 60 packets, as lines of text. With the extra `[plot]` (matplotlib) and a
-name like cwnd.png among them, as a picture too.
+and back, with a queue of 60 packets, as lines of text. With the extra `[plot]` (matplotlib; in a
+checkout, `scripts/environment plot` gets it) and a name like cwnd.png among them, as a picture too.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Writes the tables and pictures of docs/experiments-validation.md that come from experiments.
+"""Writes the tables and pictures of docs/experiments-validation.md, and README's first table.
 
     scripts/python scripts/experiments_page.py [--keep FOLDER]
 
@@ -7,6 +7,7 @@ that folder already are used. The table beside ns-3 is written by scripts/beside
 """
 
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from pystack.experiments import Results, from_file, plot, run
 ROOT: Final = Path(__file__).resolve().parent.parent
 READY: Final = ROOT / "examples" / "experiments"
 PAGE: Final = ROOT / "docs" / "experiments-validation.md"
+README: Final = ROOT / "README.md"
 IMAGES: Final = ROOT / "docs" / "images"
 END: Final = "<!-- up to here -->"
 
@@ -87,24 +89,42 @@ def table(results: Results, columns: Sequence[Column]) -> str:
     return "\n".join([*lines, "", f"{how}, digest `{results.digest[:12]}`"])
 
 
+def results_of(name: str, folder: Path) -> Results:
+    """Return a ready experiment's results; it is run if they are not there yet."""
+    to = folder / name
+    if (to / "rows.parquet").exists():
+        return Results(to)
+    return run(from_file(READY / f"{name}.toml"), to=to)
+
+
+def first_table(results: Results) -> str:
+    """Return what README's `pystack experiment show` prints of medians, as a block."""
+    show = ["experiment", "show", str(results.path), "--measure", "ping_p95,goodput"]
+    pystack = [sys.executable, "-c", "from pystack.cli.start import main; main()"]
+    said = subprocess.run([*pystack, *show], check=True, capture_output=True, text=True).stdout
+    return f"```\n{said.split(chr(10) * 2)[1]}\n```"
+
+
+def replaced(text: str, name: str, made: str) -> str:
+    """Return a page with what stands at the place of this name made anew."""
+    begin = f"<!-- {name}: from here on made by scripts/experiments_page.py -->"
+    before, mark, rest = text.partition(begin)
+    assert mark, f"there is no place for {name}"
+    return f"{before}{begin}\n\n{made}\n\n{END}{rest.partition(END)[2]}"
+
+
 def main(folder: Path) -> None:
-    """Run what is not there yet, and write the page and the pictures."""
+    """Run what is not there yet, and write the pages and the pictures."""
+    first = first_table(results_of("bufferbloat", folder))
+    README.write_text(replaced(README.read_text("utf-8"), "bufferbloat", first), "utf-8")
     text = PAGE.read_text("utf-8")
     for name in {**TABLES, **PLOTS}:
         to = folder / name
-        results = (
-            Results(to)
-            if (to / "rows.parquet").exists()
-            else run(from_file(READY / f"{name}.toml"), to=to)
-        )
+        results = results_of(name, folder)
         if name in PLOTS:
             PLOTS[name](to).save(IMAGES / f"experiment-{name.replace('_', '-')}.svg")
         if name in TABLES:
-            begin = f"<!-- {name}: from here on made by scripts/experiments_page.py -->"
-            before, mark, rest = text.partition(begin)
-            assert mark, f"{PAGE} has no place for {name}"
-            after = rest.partition(END)[2]
-            text = f"{before}{begin}\n\n{table(results, TABLES[name])}\n\n{END}{after}"
+            text = replaced(text, name, table(results, TABLES[name]))
     PAGE.write_text(text, "utf-8")
 
 

@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -35,6 +36,7 @@ EXTRAS: Final = {
     "typer": "cli",
     "wsproto": "ws",
 }
+_STAMP: Final = ".pystack-stamp"  # of scripts/environment, in what it has made
 _CALLED: Final = {"dns": "dnspython"}  # import name -> the name that it is known by, if another
 
 
@@ -59,12 +61,16 @@ def need(library: str, what: str) -> ModuleType:
 def how_to_get(extra: str) -> str:
     """Return the command that brings an extra to where pystack was installed from.
 
-    Somebody who has it from a checkout cannot get it by name: there, and for the environment that
-    `scripts/pystack` makes (which is not the one of any `pip` in PATH), it is this checkout again.
+    Somebody who has it from a checkout cannot get it by name: there it is this checkout again, and
+    in the environment that `scripts/pystack` makes the script that has made it.
     """
     pip, place = _origin()
     if place is None:
         return f"{pip} 'pystack-net[{extra}]'"
+    if Path(sys.prefix, _STAMP).exists():
+        script = f"{shlex.quote(f'{place}/scripts/environment')} {extra}"
+        is_usual = Path(sys.prefix) == Path(place, ".venv")
+        return script if is_usual else f"PYSTACK_VENV={shlex.quote(sys.prefix)} {script}"
     return f"{pip} {shlex.quote(f'{place}[{extra}]')}"
 
 

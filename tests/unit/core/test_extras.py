@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,25 @@ def test_an_extra_comes_from_where_pystack_came_from(
 ) -> None:
     from_where(monkeypatch, origin)
     monkeypatch.setattr(sys, "executable", "/env/bin/python")
+    monkeypatch.setattr(sys, "prefix", "/env")
     assert extras.how_to_get("plot") == command
+
+
+@pytest.mark.parametrize(
+    ("prefix", "command"),
+    [
+        (".venv", "{net}/scripts/environment gym"),
+        ("elsewhere", "PYSTACK_VENV={net}/elsewhere {net}/scripts/environment gym"),
+    ],
+)
+def test_what_scripts_environment_has_made_it_adds_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefix: str, command: str
+) -> None:
+    from_where(monkeypatch, {"url": tmp_path.as_uri(), "dir_info": {"editable": True}})
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
+    (tmp_path / prefix).mkdir()
+    (tmp_path / prefix / ".pystack-stamp").touch()
+    assert extras.how_to_get("gym") == command.format(net=tmp_path)
 
 
 def test_without_an_installation_it_is_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
