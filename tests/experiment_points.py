@@ -135,8 +135,7 @@ async def _leave_a_network() -> None:
     with trio.CancelScope():
         await network.__aenter__()
         network.nursery.cancel_scope.cancel()
-        assert network._nursery_manager is not None
-        await network._nursery_manager.__aexit__(None, None, None)
+        await network._opened().end_programs(None, None, None, None)
 
 
 _left: list[object] = []

@@ -19,9 +19,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # Signs to look, not limits to obey: what is longer for a reason stands below with it.
 MAX_FILE_LINES: Final = 500
 MAX_FUNCTION_LINES: Final = 60
-LONG_FILES: Final = {
-    "pystack/runtime/host.py": "the whole face of a host, most of it docstrings",
-    "pystack/runtime/network.py": "the whole face of a network, most of it docstrings",
+# The most lines of each, and why. A new line there is a sign to look for what can go elsewhere.
+LONG_FILES: Final[Mapping[str, tuple[int, str]]] = {
+    "pystack/runtime/host.py": (650, "the whole face of a host, most of it docstrings"),
+    "pystack/runtime/network.py": (710, "the whole face of a network, most of it docstrings"),
 }
 LONG_FUNCTIONS: Final[Mapping[str, str]] = {
     "pystack/experiments/scenes.py:dumbbell": "its words, a line each, and what they mean",
@@ -93,9 +94,10 @@ def test_files_hold_one_thing_each() -> None:
         str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines())
         for path in [*sources, *shell_scripts()]
     }
+    most = {path: lines for path, (lines, _why) in LONG_FILES.items()}
     long = {path: n for path, n in lengths.items() if n > MAX_FILE_LINES}
-    assert {path: n for path, n in long.items() if path not in LONG_FILES} == {}
-    assert LONG_FILES.keys() - long == set(), "these have become short: take them off the list"
+    assert {path: n for path, n in long.items() if n > most.get(path, MAX_FILE_LINES)} == {}
+    assert most.keys() - long == set(), "these have become short: take them off the list"
 
 
 def test_functions_can_be_seen_at_once() -> None:

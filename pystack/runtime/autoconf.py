@@ -48,7 +48,7 @@ def stop_advertising(stack: StackHost, now: float) -> None:
 
 def ask_whom_routers_say(host: Host) -> None:
     """Have the name servers that routers tell of (RFC 8106), unless others were chosen."""
-    stack, resolver = host.stack, host.resolver
+    stack, resolver = host.stack, host.names.resolver
     if resolver is not None and not resolver.is_automatic:
         return
     servers = tuple(format_on(stack, each) for each in stack.discovery.name_servers()[:_SERVERS])
@@ -58,8 +58,8 @@ def ask_whom_routers_say(host: Host) -> None:
     search = stack.discovery.search_domains()
     if resolver is None:
         host.dns = {"servers": list(servers), "search": list(search)}
-        assert host.resolver is not None
-        host.resolver.is_automatic = True
+        assert host.names.resolver is not None
+        host.names.resolver.is_automatic = True
     else:
         resolver.config = replace(resolver.config, servers=servers, search=search)
 

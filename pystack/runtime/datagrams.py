@@ -178,7 +178,7 @@ class UdpSocket:
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram. Raises OSError (EMSGSIZE, ENETUNREACH, EACCES), also an earlier's."""
         await trio.lowlevel.checkpoint()
-        if self._host.resolver is not None:
+        if self._host.names.resolver is not None:
             address = await self._looked_up(address)
         self.send_to_nowait(data, address)
 
@@ -199,7 +199,7 @@ class UdpSocket:
         `send_to` does; then none was sent.
         """
         await trio.lowlevel.checkpoint()
-        if self._host.resolver is not None:
+        if self._host.names.resolver is not None:
             address = await self._looked_up(address)
         self.send_many_to_nowait(datagrams, address)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
@@ -27,23 +26,24 @@ from pystack.core.calendar import parse_drift, parse_offset_s
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
 from pystack.core.schedules import Schedule
-from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
+from pystack.dns.config import ResolverConfig, ResolverWords
 from pystack.link.port import LoopbackPort
-from pystack.observe.lookout import Lookout
 from pystack.observe.observer import Milestone
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
+from pystack.runtime.alone import Alone
 from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter, wall_clock_offset_s
 from pystack.runtime.either import either
 from pystack.runtime.lab.programs import Programs
 from pystack.runtime.names import attempts
-from pystack.runtime.names.known import KnownNames, Names
+from pystack.runtime.names.host_names import HostNames
+from pystack.runtime.names.known import Names
 from pystack.runtime.names.zones import Version, format_on, version_of
 from pystack.runtime.streams import TcpStream
-from pystack.runtime.tcp_listener import TcpListener
+from pystack.runtime.tcp_listener import TcpListener, listen
 from pystack.stack.advertise import AdvertiseConfig
 from pystack.stack.host import Host as StackHost
 from pystack.stack.ip6_config import Ip6Config
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from pystack.runtime.iperf3.parameters import Iperf3Words
     from pystack.runtime.lab.program import Program
     from pystack.runtime.names.dig import DigAnswer, DigWords
-    from pystack.runtime.names.stub_resolver import StubResolver
+    from pystack.runtime.place import Place
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
@@ -94,46 +94,6 @@ def make_host(name: str, driver: Driver, seed: int, names: Names | None = None) 
     return Host(stack, driver, names)
 
 
-class Place(Protocol):
-    """What a host asks of the network that it is in."""
-
-    nursery: trio.Nursery | None  # for its programs
-    schedule: Schedule  # of its programs
-
-    @property
-    def topology(self) -> Topology:
-        """Return what the network is made of."""
-        ...
-
-    def settle(self) -> None:
-        """Give addresses and routes to what has none yet; at once where there is nothing to do."""
-        ...
-
-    def has_node(self, name: str) -> bool:
-        """Tell whether there is a node of that name, with an address or without."""
-        ...
-
-    def power_off(self, name: str, *, crash: bool = False) -> None:
-        """Cut a node off, end its programs, and let it forget what it knew."""
-        ...
-
-    def power_on(self, name: str) -> None:
-        """Undo that."""
-        ...
-
-    def disk(self, name: str) -> Path:
-        """Return the directory of a host, which a crash takes from."""
-        ...
-
-    def route(self, name: str, destination: str, via: str) -> None:
-        """Add a route by hand."""
-        ...
-
-    def capture_host(self, host: Host, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
-        """Write what a host sees to a file."""
-        ...
-
-
 class Host:
     """One host, with its stack below and Trio's words above."""
 
@@ -155,17 +115,10 @@ class Host:
         # What its programs have of them; None: the machine's, as in real time
         self.clock: WorldClock | None = None
         self.chance: Chance | None = None
-        self.known = KnownNames(self, names)  # what can be told of names without asking
+        self.names = HostNames(self, names)
         self._place = place
         self.programs = Programs(self, None if place is None else place.nursery)
-        self.resolver: StubResolver | None = None  # None: names are in the network's own table
-        # What watches frames of a host in no network, by the watcher's id
-        self._lone_watches: dict[int, list[tuple[Lookout, PassageWatcher]]] = {}
-        # Where it is in no network: what is between it and its devices, if anything is
-        self.links: list[Link] = []
-        self._linked: set[str] = set()  # interfaces that these are of
-        # Puts a link there where there is none yet; None: there is one, or can be none
-        self.make_link: Callable[[], Link] | None = None
+        self.alone = Alone(host.observers)  # empty in a network, whose topology has all that
 
     @property
     def stack(self) -> StackHost:
@@ -275,40 +228,22 @@ class Host:
             if self._place is not None:
                 self._place.topology.watching.add(observer, self.name)
             else:
-                self._watch_alone(observer)
+                self.alone.watch(observer)
 
     def unobserve(self, observer: Observer) -> None:
         """Report nothing more to it."""
         if observer in self.observers:
             self.observers.remove(observer)
-        if isinstance(observer, PassageWatcher) and self._place is not None:
-            self._place.topology.watching.remove(observer)
-        for lookout, watcher in self._lone_watches.pop(id(observer), ()):
-            if lookout in self.observers:  # not any more once the host is closed
-                self.observers.remove(lookout)
-            for link in self.links:
-                link.unwatch(lookout)
-                link.unwatch(watcher)
+        if isinstance(observer, PassageWatcher):
+            if self._place is not None:
+                self._place.topology.watching.remove(observer)
+            else:
+                self.alone.unwatch(observer)
 
-    def _watch_alone(self, watcher: PassageWatcher) -> None:
-        """Have a host in no network tell of frames: on its links, or where its interfaces are."""
-        lookout = Lookout(
-            lambda host: (watcher,), lambda host, interface: interface in self._linked
-        )
-        self.observers.append(lookout)
-        for link in self.links:
-            link.watch(lookout)
-            link.watch(watcher)
-        self._lone_watches.setdefault(id(watcher), []).append((lookout, watcher))
-
-    def add_link(self, link: Link) -> None:
-        """Know of a link between it and its device, which whoever watches frames here watches."""
-        self.links.append(link)
-        self._linked.add(link.name)
-        for watches in self._lone_watches.values():
-            for lookout, watcher in watches:
-                link.watch(lookout)
-                link.watch(watcher)
+    @property
+    def links(self) -> list[Link]:
+        """Return what is between it and its devices where it is in no network."""
+        return self.alone.links
 
     @property
     def observers(self) -> list[Observer]:
@@ -383,18 +318,11 @@ class Host:
         To be set to a name server ("ns1", "10.0.0.9"), several, or a table of words such as
         {"servers": ["ns1"], "search": ["example.test"], "timeout": "1s"}. Raises ConfigError.
         """
-        return None if self.resolver is None else self.resolver.config
+        return self.names.servers
 
     @dns.setter
     def dns(self, words: ResolverWords | None) -> None:
-        if words is None:
-            self.resolver = None
-            return
-        from pystack.runtime.names.stub_resolver import (
-            StubResolver,
-        )  # needs a library, as nothing else
-
-        self.resolver = StubResolver(self, parse_resolver(words))
+        self.names.ask(words)
 
     def resolve(self, name: str, version: Version | None = None) -> Ip:
         """Return the address of a name, or of an address in text. OSError if it is unknown.
@@ -408,15 +336,7 @@ class Host:
                 return parse_ip4(name)
             except ConfigError:
                 pass
-        if self.resolver is None:
-            return self.known.addresses(name, version)[0]
-        found = self.known.own(name, version)
-        if not found:
-            raise OSError(
-                errno.EAGAIN,
-                f"{self.name} asks name servers, which takes time: `await host.look_up({name!r})`",
-            )
-        return found[0]
+        return self.names.resolve(name, version)
 
     @either
     async def look_up(self, name: str, version: Version | None = None) -> Ip:
@@ -432,22 +352,8 @@ class Host:
 
         `version`: 4 or 6 alone; None: those that the host has addresses of itself.
         """
-        if self.resolver is None:
-            own = self.known.addresses(name, version)
-        else:
-            own = self.known.own(name, version)
-        if own:
-            self.known.tell(name, own)
-            return own
-        assert self.resolver is not None  # the network's table has it, or raises
-        return (
-            await self.resolver.addresses(name, () if version is None else (version,))
-        ).addresses
-
-    def forget(self) -> None:
-        """Lose what is remembered of names, as when the power goes."""
-        if self.resolver is not None:
-            self.resolver.forget()
+        names = self.names
+        return names.told(name, version) or await names.asked(name, version)
 
     @either
     async def dig(
@@ -638,17 +544,8 @@ class Host:
         """
         COUNT.check("backlog", backlog)
         await trio.lowlevel.checkpoint()
-        listeners: list[TcpListener] = []
-        try:
-            for local in (ANY,) if host is None else await self.look_up_all(host):
-                listener = TcpListener(self, self.stack.tcp.listen(local, port, backlog))
-                listeners.append(listener)
-                port = listener.address[1]
-        except OSError:
-            for listener in listeners:
-                listener.close()
-            raise
-        return listeners
+        local = (ANY,) if host is None else await self.look_up_all(host)
+        return listen(self, local, port, backlog)
 
     @either
     async def open_udp_socket(self, port: int = 0, *, host: str | None = None) -> UdpSocket:

@@ -20,7 +20,6 @@ import trio
 from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import Range, check_switch
-from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
 from pystack.core.schedules import Schedule, check_schedule
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
@@ -34,22 +33,21 @@ from pystack.runtime.borrowed.dropping import check_droppable
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.conditions import Condition, Conditions
 from pystack.runtime.current import onlookers, seed_or_fresh
-from pystack.runtime.driver.driver import Driver
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.stepping import Stepped
-from pystack.runtime.driver.virtual import VirtualClock
 from pystack.runtime.either import either_ends, either_opens
 from pystack.runtime.faults import Applied, Faults
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
-from pystack.runtime.lab.disk import Disk
+from pystack.runtime.lab.disk import Disks
 from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink, link_near
-from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
+from pystack.runtime.nodes import NodeLike, name_of, names_of
+from pystack.runtime.opened import Opened, open_here
+from pystack.runtime.ports import PORTS, PortLike, plug
 from pystack.runtime.seeing import Seeing
-from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host as StackHost
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.congestion.registry import ControlLike
@@ -57,7 +55,7 @@ from pystack.topology.addressing import DEFAULT_IP, Addresses, IpVersions, parse
 from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
-from pystack.topology.timeline import Step, Timeline
+from pystack.topology.timeline import Step
 from pystack.topology.topology import Topology
 from pystack.topology.tunnels import LinkWords, is_far
 
@@ -65,13 +63,11 @@ if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
     from pystack.observe.journal import Digest
     from pystack.observe.ladder import Ladder, LadderWords
+    from pystack.runtime.driver.driver import Driver
     from pystack.runtime.outside.outside import Addressed, Outside, OutsideWords
     from pystack.runtime.outside.published import PublishSpec
 
 HostT = TypeVar("HostT", bound=Host)
-
-# What a link can join: the things themselves, or their names.
-NodeLike = Host | Switch | Station | Attached | NameServer | str
 
 
 class Network:
@@ -112,35 +108,22 @@ class Network:
         self.links: list[NetworkLink] = []
         self.attached: dict[str, Attached] = {}  # TAP devices and network namespaces
         self.nursery: trio.Nursery | None = None  # None: not opened yet
-        self._driver: Driver | None = None  # None: not opened yet
+        self._open: Opened | None = None
         self._topology: Topology | None = None
-        self._timeline: Timeline | None = None
         self.resources = ExitStack()  # ports that we have made, and close when we end
         self.seeing = Seeing(self, self._world.epoch_s)
         self.conditions = Conditions(self)
-        self._disks: dict[str, Disk] = {}  # of those hosts that use one
+        self._disks = Disks(self.seed)
+        self.resources.callback(self._disks.close)
         self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
 
     @either_opens
     async def __aenter__(self) -> Network:
         """Find out which kind of time this is, and let it pass for the network."""
-        clock = _current_clock()
-        # Not before: Trio makes nurseries inside a run only, and a network may be made outside.
-        self._nursery_manager = trio.open_nursery()
-        self.nursery = await self._nursery_manager.__aenter__()
-        if isinstance(clock, VirtualClock):
-            self._driver = clock.driver
-        else:
-            driver = RealtimeDriver()
-            self._driver = driver
-            self.nursery.start_soon(driver.run)
-        scheduler = self._driver.scheduler
-        self._topology = Topology(scheduler, self.seed, *self.subnets)
-        self._timeline = Timeline(scheduler, scheduler.now)
-        socket_factory.install()
-        self._world.open(self._driver)
-        if self.seal:
-            seal.seal(self._driver)
+        opened = self._open = await open_here()
+        self.nursery = opened.nursery
+        self._topology = Topology(opened.driver.scheduler, self.seed, *self.subnets)
+        opened.borrow(self._world, sealed=self.seal)
         for tell in onlookers.get():
             tell(self)
         return self
@@ -153,42 +136,27 @@ class Network:
         traceback: TracebackType | None,
     ) -> bool | None:
         """End everything in it at once, as when the power goes."""
-        assert self.nursery is not None
+        opened = self._opened()
         failed = self.conditions.end(failed=error is not None)
-        self._times().clear()
+        opened.timeline.clear()
         # First: its own programs are cancelled, and only those of others hear that it has ended.
-        self.nursery.cancel_scope.cancel()
+        opened.nursery.cancel_scope.cancel()
         for host in self.hosts.values():
             host.close()
-        # An error of the block itself comes out as it is: into a group go only those of programs.
-        # So do an exit, an outcome of pytest's and Ctrl-C; a Cancelled is for the nursery to tell.
-        own = failed or (None if isinstance(error, BaseExceptionGroup | trio.Cancelled) else error)
         try:
-            if own is None:
-                return await self._nursery_manager.__aexit__(kind, error, traceback)
-            await self._nursery_manager.__aexit__(None, None, None)
-            if failed is not None:
-                raise failed
-            return False
-        except BaseExceptionGroup as group:
-            if own is None:
-                raise
-            raise BaseExceptionGroup(group.message, [own, *group.exceptions]) from None
+            return await opened.end_programs(kind, error, traceback, failed)
         finally:
             # Last: what programs do when they are cancelled is seen as well.
             self.resources.close()
             self.seeing.close()
-            if self.seal:
-                seal.unseal(self.driver)
-            self._world.close()
-            socket_factory.uninstall()
+            opened.give_back()
 
     @property
     def driver(self) -> Driver:
         """Return what lets the network's time pass."""
-        if self._driver is None:
+        if self._open is None:
             raise _not_open()
-        return self._driver
+        return self._open.driver
 
     @property
     def lateness(self) -> Lateness | None:
@@ -375,8 +343,8 @@ class Network:
             join = link_far
         link = join(
             self,
-            self._name(a),
-            self._name(b),
+            name_of(self, a),
+            name_of(self, b),
             preset=preset,
             a_to_b=a_to_b,
             b_to_a=b_to_a,
@@ -416,7 +384,7 @@ class Network:
         own `names`; `faults` ("www.example.test late 2s") are what it does wrong. `words`: those of
         `Host.dns`. It comes up by itself; `await net.dns(...)` waits for that. ConfigError.
         """
-        name = self._name(server)
+        name = name_of(self, server)
         askers = Askers(self, name, hosts, words)
         answers = make_answers(self, name, records=records, faults=faults, names=names, ttl=ttl)
         host = self.hosts.get(name) or self.host(name)
@@ -429,30 +397,13 @@ class Network:
 
         A port that is given itself is its giver's to run and to close. Raises ConfigError.
         """
-        name = self._name(host)
-        if name not in self.hosts:
-            raise ConfigError(f"{name!r} is not a host: only those are plugged into ports")
-        chosen = PORTS.read(port)
-        if self.driver.is_virtual and needs_real_time(chosen):
-            raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
-        scheduler = self.driver.scheduler
-        made = chosen(PortContext(name=name, scheduler=scheduler, seed=self.seed))
-        if not chosen.is_itself:
-            self.resources.callback(made.close)
-            if isinstance(made, RunningPort):
-                assert self.nursery is not None
-                self.nursery.start_soon(self._run_port, made)
-        self.topology.attach(name, made)
-
-    async def _run_port(self, port: RunningPort) -> None:
-        self.settle()  # a port to the outside needs addresses too
-        await port.run(self.driver)
+        plug(self, name_of(self, host), port)
 
     def link_between(self, a: NodeLike, b: NodeLike) -> Link:
         """Return the link (the first one) that joins two nodes. Raises ConfigError."""
-        links = self.topology.links_between(self._name(a), self._name(b))
+        links = self.topology.links_between(name_of(self, a), name_of(self, b))
         if not links:
-            raise ConfigError(f"no link joins {self._name(a)} and {self._name(b)}")
+            raise ConfigError(f"no link joins {name_of(self, a)} and {name_of(self, b)}")
         return links[0]
 
     def route(self, name: str, destination: str, via: str) -> None:
@@ -478,7 +429,7 @@ class Network:
     @property
     def opened_at(self) -> float:
         """Return when the network was opened, in the world's time."""
-        return self._times().origin
+        return self._opened().timeline.origin
 
     def at(self, when: str | float, fn: Callable[[], object]) -> Handle:
         """Call `fn()` at `when`: an instant of `now`, or a text ("5s") since the network's opening.
@@ -487,15 +438,15 @@ class Network:
         returned has a `cancel`. An error in `fn` ends the run. Raises ConfigError for what has
         passed already.
         """
-        return self._times().at(when, fn)
+        return self._opened().timeline.at(when, fn)
 
     def after(self, delay: str | float, fn: Callable[[], object]) -> Handle:
         """Call `fn()` so long from now: seconds, or a text ("5s"). See `at`."""
-        return self._times().after(delay, fn)
+        return self._opened().timeline.after(delay, fn)
 
     def timeline(self, steps: Iterable[Step]) -> list[Handle]:
         """Call several functions, each at its time: [(5, fn), ("8s", other)]. See `at`."""
-        return self._times().timeline(steps)
+        return self._opened().timeline.timeline(steps)
 
     @property
     def paused(self) -> bool:
@@ -535,7 +486,7 @@ class Network:
         ones cannot be opened. Raises ConfigError.
         """
         return self.topology.partition(
-            [self._group(group) for group in groups],
+            [names_of(self, group) for group in groups],
             answer=answer,
             spare_established=spare_established,
         )
@@ -558,29 +509,28 @@ class Network:
 
     def power_off(self, node: NodeLike, *, crash: bool = False) -> None:
         """Cut the power of a host, a router or a switch: silence. See `Host.power_off`."""
-        name = self._name(node)
+        name = name_of(self, node)
         check_switch("crash", crash)
         if crash:
             check_droppable()
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
-            disk, programs = self._disks.get(name), self.hosts[name].programs
-            lose = disk.crash() if disk is not None and crash else None
-            programs.crash() if crash else programs.power_off()
-            if lose is not None:
+            programs = self.hosts[name].programs
+            if crash:
+                lose = self._disks.crash(name)
+                programs.crash()
                 lose()
-            self.hosts[name].forget()
+            else:
+                programs.power_off()
+            self.hosts[name].names.forget()
 
     def disk(self, name: str) -> Path:
         """Return the directory of a host. See `Host.disk`."""
-        if name not in self._disks:
-            disk = self._disks[name] = Disk(name, component_rng(self.seed, f"disk/{name}"))
-            self.resources.callback(disk.close)
-        return self._disks[name].path
+        return self._disks.path(name)
 
     def power_on(self, node: NodeLike) -> None:
         """Restore its power; its memory is empty."""
-        self.topology.power_on(self._name(node))
+        self.topology.power_on(name_of(self, node))
 
     # what is to hold
 
@@ -723,29 +673,10 @@ class Network:
         stack.observers.extend(self.seeing.observers)
         return host
 
-    def _group(self, group: NodeLike | Iterable[NodeLike]) -> list[str]:
-        if isinstance(group, NodeLike) or not isinstance(group, Iterable):
-            return [self._name(group)]
-        # Sets have no order that is the same in each run; names have.
-        return sorted(map(self._name, group))
-
-    def _name(self, node: NodeLike) -> str:
-        if isinstance(node, str):
-            return node
-        node = node.host if isinstance(node, NameServer) else node
-        if not isinstance(node, NodeLike):
-            raise ConfigError(f"{node!r} is not a node of the network, nor the name of one")
-        # By identity, and without a look at a host's stack, which would settle what is half built.
-        name = node.name
-        known = self.hosts.get(name) or self.attached.get(name) or self.topology.node(name).device
-        if known is not node:
-            raise ConfigError(f"{node.name} is not of this network")
-        return node.name
-
-    def _times(self) -> Timeline:
-        if self._timeline is None:
+    def _opened(self) -> Opened:
+        if self._open is None:
             raise _not_open()
-        return self._timeline
+        return self._open
 
 
 def _tcp(config: TcpConfig | None, congestion: ControlLike | None) -> TcpConfig:
@@ -768,15 +699,3 @@ def _not_open() -> ConfigError:
         "`net` opens when its test begins: give it its hosts there, in a function that the test "
         "calls, or in an async fixture"
     )
-
-
-def _current_clock() -> trio.abc.Clock:
-    """Return the clock of the run. ConfigError: what runs is neither Trio nor a loop of ours."""
-    try:
-        return trio.lowlevel.current_clock()
-    except RuntimeError:
-        raise ConfigError(
-            "a network opens in a program of pystack.run(main) or trio.run(main); in one of "
-            "asyncio under pystack.run_asyncio(main), or another runner whose loop_factory is "
-            "pystack.EventLoop: asyncio's own loop cannot let a network's time pass"
-        ) from None

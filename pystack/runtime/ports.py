@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from pystack.core.addresses import Ip, Prefix
+from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen, Group
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import DEFAULT_MTU_BYTES, LoopbackPort, Port
@@ -22,6 +23,7 @@ from pystack.runtime.driver.driver import Driver
 from pystack.wire.vxlan import DEFAULT_VNI
 
 if TYPE_CHECKING:
+    from pystack.runtime.lab.attach import Lab
     from pystack.topology.tunnels import Tunnel
 
 
@@ -123,3 +125,25 @@ def needs_real_time(chosen: Chosen[Port]) -> bool:
 def has_nobody(chosen: Chosen[Port]) -> bool:
     """Tell whether nobody is on the far side who could turn to an address."""
     return chosen.factory in (_loopback, _replay)
+
+
+def plug(lab: Lab, host: str, port: PortLike) -> None:
+    """Plug a host into any port, as its next interface. Raises ConfigError."""
+    if host not in lab.hosts:
+        raise ConfigError(f"{host!r} is not a host: only those are plugged into ports")
+    chosen = PORTS.read(port)
+    driver = lab.driver
+    if driver.is_virtual and needs_real_time(chosen):
+        raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
+    made = chosen(PortContext(name=host, scheduler=driver.scheduler, seed=lab.seed))
+    if not chosen.is_itself:
+        lab.resources.callback(made.close)
+        if isinstance(made, RunningPort):
+            assert lab.nursery is not None
+            lab.nursery.start_soon(_run, lab, made)
+    lab.topology.attach(host, made)
+
+
+async def _run(lab: Lab, port: RunningPort) -> None:
+    lab.settle()  # a port to the outside needs addresses too
+    await port.run(lab.driver)

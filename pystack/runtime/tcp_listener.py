@@ -12,6 +12,9 @@ from pystack.runtime.streams import TcpStream
 from pystack.tcp.listener import Listener
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pystack.core.addresses import Ip
     from pystack.runtime.host import Host
     from pystack.stack.tcp_socket import TcpSocket
 
@@ -75,3 +78,18 @@ class TcpListener(trio.abc.Listener[TcpStream]):
             raise trio.ClosedResourceError("this listener was closed here")
         if self._listener.broken:
             raise trio.BrokenResourceError(f"{self._host.name} has no power, or no network")
+
+
+def listen(host: Host, addresses: Iterable[Ip], port: int, backlog: int) -> list[TcpListener]:
+    """Open one port on each address, or on none of them; 0: any that is free. Raises OSError."""
+    listeners: list[TcpListener] = []
+    try:
+        for local in addresses:
+            listener = TcpListener(host, host.tcp.listen(local, port, backlog))
+            listeners.append(listener)
+            port = listener.address[1]
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners

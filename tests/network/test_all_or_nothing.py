@@ -243,7 +243,7 @@ def test_a_timeline_that_repeats_itself_does_not_grow() -> None:
 
             again()
             await trio.sleep(5)
-            assert len(net._times()._handles) < 1000
+            assert len(net._opened().timeline._handles) < 1000
 
     pystack.run(main)
 

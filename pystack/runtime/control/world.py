@@ -84,7 +84,7 @@ class World:
     @property
     def possible_link(self) -> str:
         """Return the name of the link that there would be; "" where there can be no other."""
-        if not isinstance(self.of, Host) or self.of.make_link is None:
+        if not isinstance(self.of, Host) or self.of.alone.make_link is None:
             return ""
         return self.of.interfaces[-1].name
 
@@ -97,10 +97,10 @@ class World:
         for joined in known:
             if name in (f"{joined.a}-{joined.b}", f"{joined.b}-{joined.a}"):
                 return joined
-        if isinstance(self.of, Host) and self.of.make_link is not None:
+        if isinstance(self.of, Host) and self.of.alone.make_link is not None:
             # There is none until somebody wants something of it.
             if name in (self.possible_link, f"{self.of.name}-{KERNEL}", f"{KERNEL}-{self.of.name}"):
-                self.of.make_link()
+                self.of.alone.make_link()
                 return next(self.links())
             raise ControlError(f"there is no link {name!r}{suggest(name, [self.possible_link])}")
         names = [joined.link.name for joined in known]

@@ -70,7 +70,7 @@ async def tap_host(
         if config.trouble is not None:
             plug = _shaped(port, config, config.trouble, host, driver).a
         else:
-            host.make_link = partial(_interposed, port, config, host, driver)
+            host.alone.make_link = partial(_interposed, port, config, host, driver)
         _observe(host, config, resources)
         driver.lateness.observers = host.stack.observers
         _plug(host.stack, plug, config)
@@ -166,7 +166,7 @@ def _shaped(
     link = Link(driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes)
     link.ends = (host.name, "kernel")
     driver.lateness.links.append(link)
-    host.add_link(link)
+    host.alone.add_link(link)
     Patch(port, link.b)
     return link
 
@@ -175,7 +175,7 @@ def _interposed(port: Port, config: TapHostConfig, host: Host, driver: RealtimeD
     """Put a link that does nothing yet between a running host and its device."""
     from pystack.link.config import PipeConfig
 
-    host.make_link = None
+    host.alone.make_link = None
     link = _shaped(port, config, PipeConfig(), host, driver)
     interface = next(it for it in host.stack.interfaces if it.name == config.interface)
     host.stack.plug(interface, link.a)

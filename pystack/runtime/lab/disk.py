@@ -26,7 +26,7 @@ from stat import S_ISDIR
 from typing import Any, Final
 from weakref import WeakSet
 
-from pystack.core.rng import Random
+from pystack.core.rng import Random, component_rng
 from pystack.runtime.borrowed.loan import Borrow, Loan
 
 _SQLITE: Final = b"SQLite format 3\0"
@@ -156,6 +156,32 @@ class Disk:
                     tree.folders.append(str(path.relative_to(self.path)))
         tree.folders.sort()
         return tree
+
+
+class Disks:
+    """Those of one network. A host has one from when it is first asked for."""
+
+    def __init__(self, seed: int) -> None:
+        """`seed`: the network's, from which comes what a crash leaves."""
+        self._seed = seed
+        self._disks: dict[str, Disk] = {}
+
+    def path(self, host: str) -> Path:
+        """Return the directory of a host."""
+        disk = self._disks.get(host)
+        if disk is None:
+            disk = self._disks[host] = Disk(host, component_rng(self._seed, f"disk/{host}"))
+        return disk.path
+
+    def crash(self, host: str) -> Callable[[], None]:
+        """See `Disk.crash`; of a host without one, nothing is lost."""
+        disk = self._disks.get(host)
+        return (lambda: None) if disk is None else disk.crash()
+
+    def close(self) -> None:
+        """Remove all."""
+        for disk in self._disks.values():
+            disk.close()
 
 
 def _watch(borrow: Borrow) -> None:

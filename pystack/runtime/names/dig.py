@@ -140,7 +140,7 @@ async def dig(
 async def _place_of(host: Host, server: str, version: Version | None) -> Server:
     name, port = split_server(server)
     try:
-        return format_on(host.stack, host.known.addresses(name, version)[0]), port
+        return format_on(host.stack, host.names.known.addresses(name, version)[0]), port
     except OSError:  # the network has no such host: perhaps its own servers know one
         if host.dns is None:
             raise

@@ -229,14 +229,14 @@ def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | 
         return name, _of_family((number,), name, family, flags)
     if flags & _NUMERICHOST and _older_form(name) is None:
         raise _unknown(here, name)
-    resolver, older = here.resolver, _older_form(name)
+    known, resolver, older = here.names.known, here.names.resolver, _older_form(name)
     for spelling in _spellings(name):
         try:
-            own = here.known.addresses(spelling) if resolver is None else here.known.own(spelling)
+            own = known.addresses(spelling) if resolver is None else known.own(spelling)
         except OSError:
             continue
         if own:
-            here.known.tell(spelling, own)
+            known.tell(spelling, own)
             return name, _of_family(_configured(here, own, flags), name, family, flags)
     if older is not None:
         return name, _of_family((older,), name, family, flags)
@@ -247,7 +247,7 @@ def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | 
 
 async def _ask(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]]:
     """Return what name servers say."""
-    assert here.resolver is not None
+    assert here.names.resolver is not None
     name, _, family, _, flags = asked
     versions: tuple[Version, ...] = (4, 6)
     if family == socket.AF_INET:
@@ -256,7 +256,7 @@ async def _ask(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]]:
         versions = (6,)
     if flags & _ADDRCONFIG:
         versions = tuple(it for it in versions if has_version(here.stack, v6=it == 6)) or (4,)
-    found = await here.resolver.addresses(name, versions)
+    found = await here.names.resolver.addresses(name, versions)
     return found.canonical, _of_family(found.addresses, name, family, flags)
 
 
@@ -304,7 +304,7 @@ def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tup
 
 
 def _unknown(here: Host, name: str) -> socket.gaierror:
-    return socket.gaierror(socket.EAI_NONAME, here.known.why_unknown(name))
+    return socket.gaierror(socket.EAI_NONAME, here.names.known.why_unknown(name))
 
 
 def _spellings(name: str) -> list[str]:
@@ -349,8 +349,8 @@ async def name_of(
     asked = _named(here, sockaddr, flags)
     known = _known_name(here, asked)
     if known is _ASK:
-        assert here.resolver is not None
-        known = await here.resolver.name_of(format_ip(unmapped(asked.address)))
+        assert here.names.resolver is not None
+        known = await here.names.resolver.name_of(format_ip(unmapped(asked.address)))
     return asked.answer(here, known)
 
 
@@ -418,7 +418,7 @@ def _known_name(here: Host, asked: _Named) -> str | None:
         return None
     if is_loopback(address):
         return "localhost"
-    if here.resolver is None:
+    if here.names.resolver is None:
         return None
     if here.stack.is_own(address):
         return here.name

@@ -123,7 +123,7 @@ class StubResolver:
     def _address_of(self, name: str) -> Ip:
         """Return the address of a server: whoever told us whom to ask told us that as well."""
         try:
-            return self._host.known.addresses(name)[0]
+            return self._host.names.known.addresses(name)[0]
         except OSError as error:
             raise ConfigError(f"{self._host.name} cannot ask {name!r}: {error.strerror}") from None
 
@@ -213,7 +213,7 @@ class StubResolver:
             if record.address is not None
         )
         aliases = [answer.canonical for answer in answers.values() if answer.canonical]
-        ordered = self._host.known.in_order(tuple(found))
+        ordered = self._host.names.known.in_order(tuple(found))
         if self._host.stack.observers and len(ordered) > 1:
             self._tell_order(name, ordered)
         return Found(aliases[0] if aliases else name, ordered)
