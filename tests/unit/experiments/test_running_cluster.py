@@ -81,7 +81,7 @@ def test_a_worker_that_is_killed_costs_only_its_points(
 
 
 def test_limits_hold_on_workers(dask: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    limits = Limits(time_s=0.5, attempts=1)
+    limits = Limits(time_s=2, attempts=1)
     experiment = Experiment(bad, {"what": ["hang", "kill", "nothing"]}, limits=limits)
     run(experiment, to=tmp_path, dask=dask)
     rows = rows_of(tmp_path)

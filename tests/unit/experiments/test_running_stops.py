@@ -60,7 +60,7 @@ class Sweep:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return its status, and the last line that it has said."""
-        _, said = self.process.communicate(timeout=20)
+        _, said = self.process.communicate(timeout=100)  # for a busy machine
         return self.process.returncode, said.strip().rpartition("\n")[2]
 
 
@@ -102,7 +102,7 @@ def test_of_a_sweep_that_is_killed_nothing_is_left_and_nothing_lost(
     for descriptor in children.values():
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        assert poll.poll(10_000), "it has outlived the sweep"
+        assert poll.poll(60_000), "it has outlived the sweep"
         os.close(descriptor)
     folders = {folder for folder in folders if "pystack-runs-" in folder}
     assert len(folders) == 2
