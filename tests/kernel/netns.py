@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import select
 import subprocess
 import sys
@@ -146,6 +147,11 @@ def read_line(process: subprocess.Popen[bytes], timeout_s: float = TIMEOUT_S) ->
             break
         line += byte
     return line.decode().rstrip("\n")
+
+
+def least_ms(said: str) -> float:
+    """Return the least round trip of those that ping has printed: a busy machine delays some."""
+    return min(float(each) for each in re.findall(r"time=([\d.]+) ms", said))
 
 
 def wait_until(true: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
