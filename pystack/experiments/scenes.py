@@ -47,6 +47,7 @@ async def dumbbell(
     flows: int | None = None,
     rate: str | float = "10mbit",
     delay: str | float = "20ms",
+    back_rate: str | float | None = None,
     access_delay: str | float | Sequence[str | float] = 0,
     limit: str | int = "1bdp",
     qdisc: str = "",
@@ -74,9 +75,10 @@ async def dumbbell(
     is one for all or one for each.
     `rate`, `delay` (one way), `loss`, `drop` (a pattern: "..x"), `jitter`, `overhead`, `qdisc`
     ("fq_codel") and `limit` are of the bottleneck, all but `rate` and `delay` on the way from left
-    to right alone. `limit` is in packets, or in products of rate and round trip ("1.5bdp") in full
-    frames (of the shortest round trip where they differ); it is that of pfifo, or of `qdisc` where
-    it is a number. `access_delay`: one way, of the link from left i to r1.
+    to right alone; `back_rate`: the rate of the way back (None: the same). `limit` is in packets,
+    or in products of rate and round trip ("1.5bdp") in full frames (of the shortest round trip
+    where they differ); it is that of pfifo, or of `qdisc` where it is a number. `access_delay`: one
+    way, of the link from left i to r1.
     Flow i begins at its start, and up to `spread` later, by chance; it sends `size` bytes and
     closes, or (None) until `duration`, when all ends. `reverse`: flows of the first control from
     right to left, between hosts of their own (back...), where the queue is the same then; `cross`:
@@ -104,6 +106,8 @@ async def dumbbell(
     async with Network(seed=seed, ip=ip) as net:
         r1, r2 = net.router("r1"), net.router("r2")
         backward: NetemWords = queue if reverse else {"rate": rate, "delay": delay}
+        if back_rate is not None:
+            backward = {**backward, "rate": back_rate}
         net.link(r1, r2, a_to_b=forward, b_to_a=backward)
         if cross:
             await _cross(net, parse_rate_bps(cross))

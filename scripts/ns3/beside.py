@@ -1,14 +1,14 @@
 """The same dumbbells in ns-3 and in pystack, side by side: see scripts/beside_ns3."""
 
+import argparse
 import json
 import random
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,6 @@ from pystack.experiments.statistics import jain
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "experiments-validation.md"
 BEGIN: Final = "<!-- from here on made by scripts/beside_ns3 -->"
 END: Final = "<!-- up to here -->"
-SEEDS: Final = (1, 2, 3)
 # What ns-3 calls ours. Its BBR is version 1.
 CLASSES: Final = {
     "newreno": "TcpLinuxReno",
@@ -44,6 +43,7 @@ class Case:
     access_ms: tuple[float, ...] = ()  # of each flow's line to the first router; (): 1 ms
     loss: float = 0.0  # 0..1, at random
     mark_ms: float = 0.0  # packets that waited longer are marked; 0: none
+    back_mbps: float = 0.0  # the rate of the way back; 0: the same
     seconds: float = 30.0
     settle: float = 8.0  # left out
 
@@ -65,7 +65,11 @@ class Case:
         parts.append(
             f"marks above {self.mark_ms:g} ms" if self.mark_ms else f"{self.limit} packets"
         )
-        return ", ".join([*parts, f"loss {self.loss:.1%}"] if self.loss else parts)
+        if self.loss:
+            parts.append(f"loss {self.loss * 100:g}%")
+        if self.back_mbps:
+            parts.append(f"{self.back_mbps:g} Mbit/s back")
+        return ", ".join(parts)
 
 
 CASES: Final = (
@@ -82,6 +86,16 @@ CASES: Final = (
     Case(("bbr",), 30, 34, 400, loss=0.01, seconds=20, settle=5),
     Case(("dctcp",), 25, 5, 400, mark_ms=4, seconds=20, settle=5),
     Case(("dctcp", "dctcp"), 25, 5, 400, mark_ms=4, seconds=20, settle=5),
+    # Further away from what controls were tried on: slow and far, fast and near, short queues and
+    # deep ones, few losses, few ACKs.
+    *(Case((c,), 2, 149, 25, seconds=60, settle=15) for c in ("newreno", "cubic", "bbr")),
+    *(Case((c,), 100, 14, 62, seconds=12, settle=4) for c in ("newreno", "cubic", "bbr")),
+    *(Case((c,), 500, 1.5, 208, seconds=4, settle=1) for c in ("cubic", "bbr")),
+    *(Case((c,), 40, 49, 2667, seconds=24, settle=8) for c in ("cubic", "bbr")),
+    *(Case((c,), 20, 74, 250, loss=0.0002, seconds=40, settle=10) for c in ("cubic", "bbr")),
+    Case(("bbr",), 50, 39, 333, loss=0.005, seconds=12, settle=4),
+    *(Case((c,), 20, 24, 83, back_mbps=0.3, seconds=20, settle=5) for c in ("cubic", "bbr")),
+    *(Case((c, c), 40, 9, 150, access_ms=(1, 51), seconds=20, settle=5) for c in ("cubic", "bbr")),
 )
 
 
@@ -113,6 +127,8 @@ def theirs(program: str, case: Case, seed: int) -> Found:
         "limit": case.limit,
         "loss": case.loss,
         "mark": f"{case.mark_ms}ms" if case.mark_ms else "0",
+        # An ACK of 52 bytes has two more as a frame there, and fourteen here.
+        "back": f"{(case.back_mbps * 54 / 66) or case.rate_mbps:.6f}Mbps",
         "seconds": case.seconds,
         "settle": case.settle,
         "seed": seed,
@@ -160,6 +176,7 @@ def words_of(case: Case, seed: int) -> dict[str, Any]:
         "limit": case.limit,
         "qdisc": marks if case.mark_ms else "",
         "loss": case.loss,
+        "back_rate": case.back_mbps * 1e6 or None,
         "overhead": PPP_BYTES - ETHERNET_BYTES,
         "duration": case.seconds,
         "warmup": case.settle,
@@ -172,65 +189,145 @@ def words_of(case: Case, seed: int) -> dict[str, Any]:
     }
 
 
-def both(program: str, case: Case, seeds: Sequence[int]) -> tuple[list[Found], list[Found]]:
+def both(program: str, case: Case, seed: int) -> tuple[Found, Found]:
     """Run a case in both, one after the other so that neither has the other's CPU."""
-    return [theirs(program, case, seed) for seed in seeds], [ours(case, seed) for seed in seeds]
+    return theirs(program, case, seed), ours(case, seed)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Return a median, and the least and the most of the seeds where they differ."""
+    low, median, high = (
+        f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values))
+    )
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def row(where: str, case: Case, runs: Sequence[Found]) -> str:
-    """Return a line of the table: medians over the seeds."""
-
-    def median(name: str) -> float:
-        return statistics.median([float(getattr(found, name)) for found in runs])
-
+    """Return a line of the table: over the seeds."""
     rates = [
-        statistics.median(found.goodput_bps[flow] for found in runs) / 1e6
+        spread([found.goodput_bps[flow] / 1e6 for found in runs], 2)
         for flow in range(len(case.controls))
     ]
     cells = (
         where,
-        " + ".join(f"{rate:.2f}" for rate in rates),
-        f"{median('jain'):.3f}" if len(rates) > 1 else "",
-        f"{median('queue_mean_s') * 1e3:.1f} / {median('queue_p95_s') * 1e3:.1f}",
-        f"{median('drops'):.0f}",
-        f"{median('retransmits'):.0f}",
-        f"{median('cpu_s'):.2f}",
+        " + ".join(rates),
+        spread([found.jain for found in runs], 3) if len(rates) > 1 else "",
+        spread([found.queue_mean_s * 1e3 for found in runs], 1),
+        spread([found.queue_p95_s * 1e3 for found in runs], 1),
+        spread([found.drops for found in runs], 0),
+        spread([found.retransmits for found in runs], 0),
+        f"{statistics.median([found.cpu_s for found in runs]):.2f}",
     )
     return "| " + " | ".join(cells) + " |"
 
 
-def tables(results: Sequence[tuple[Case, Sequence[Found], Sequence[Found]]]) -> str:
+Sides = tuple[list[Found], list[Found]]
+
+
+def tables(results: Mapping[Case, Sides]) -> str:
     """Return them as Markdown."""
     lines = [
-        "| | Mbit/s of text | Jain | queue: mean / 95 %, ms | lost | sent again | CPU, s |",
-        "|---|---|---|---|---|---|---|",
+        "| | Mbit/s of text | Jain | queue, mean, ms | queue, 95 %, ms | lost | sent again "
+        "| CPU, s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for case, ns3, found in results:
+    for case, (ns3, found) in results.items():
         lines += [
-            f"| **{' + '.join(case.controls)}**: {case.title} | | | | | | |",
+            f"| **{' + '.join(case.controls)}**: {case.title} | | | | | | | |",
             row("ns-3", case, ns3),
             row("pystack", case, found),
         ]
-    times = [sum(run.cpu_s for _, *sides in results for run in sides[which]) for which in (0, 1)]
-    virtual_s = sum(case.seconds * len(ns3) for case, ns3, _ in results)
+    times = [sum(run.cpu_s for sides in results.values() for run in sides[side]) for side in (0, 1)]
+    virtual_s = sum(case.seconds * len(ns3) for case, (ns3, _) in results.items())
+    most = max(len(ns3) for ns3, _ in results.values())
     lines += [
         "",
         f"{virtual_s:.0f} s of these networks took ns-3 {times[0]:.0f} s of CPU, and pystack "
-        f"{times[1]:.0f} s: {times[1] / times[0]:.1f} times as much.",
+        f"{times[1]:.0f} s: {times[1] / times[0]:.1f} times as much. "
+        + (f"Medians of {most} seeds, and their range." if most > 1 else "One seed."),
     ]
     return "\n".join(lines)
 
 
-def main(program: str, *words: str) -> None:
-    """Run all of it, and write the page."""
-    seeds = SEEDS[: int(words[1])] if words[:1] == ("--seeds",) else SEEDS
-    done: list[tuple[Case, Sequence[Found], Sequence[Found]]] = []
-    with ProcessPoolExecutor() as pool:
-        for case, sides in zip(
-            CASES, pool.map(partial(both, program, seeds=seeds), CASES), strict=True
+_LOOKED_AT: Final[Mapping[str, Callable[[Found], float]]] = {
+    "Mbit/s": lambda found: sum(found.goodput_bps) / 1e6,
+    "first flow's, Mbit/s": lambda found: found.goodput_bps[0] / 1e6,
+    "queue, ms": lambda found: found.queue_mean_s * 1e3,
+    "lost": lambda found: found.drops,
+}
+
+
+def apart(case: Case, sides: Sides) -> list[str]:
+    """Return in what the ranges of the seeds have nothing in common."""
+    said = []
+    for name, of in _LOOKED_AT.items():
+        (low, high), (least, most) = ((min(map(of, side)), max(map(of, side))) for side in sides)
+        if least > high or most < low:
+            said.append(f"{name}: ns-3 {low:.2f} to {high:.2f}, pystack {least:.2f} to {most:.2f}")
+    return said
+
+
+def read(kept: Path) -> dict[tuple[str, int], tuple[Found, Found]]:
+    """Return what is known of former runs."""
+    known = {}
+    for line in kept.read_text("utf-8").splitlines() if kept.exists() else ():
+        said = json.loads(line)
+        sides = []
+        for side in ("ns3", "pystack"):
+            said[side]["goodput_bps"] = tuple(said[side]["goodput_bps"])
+            sides.append(Found(**said[side]))
+        known[said["case"], said["seed"]] = (sides[0], sides[1])
+    return known
+
+
+def main() -> None:
+    """Run all of it, or what is not known yet, and write the page."""
+    parser = argparse.ArgumentParser(prog="scripts/beside_ns3")
+    parser.add_argument("program", help=argparse.SUPPRESS)
+    parser.add_argument("--seeds", type=int, default=3, help="how many of each line (default: 3)")
+    parser.add_argument("--only", type=int, nargs="+", help="these lines, from 0; no page")
+    parser.add_argument("--processes", type=int, help="at a time (default: one a processor)")
+    parser.add_argument(
+        "--keep", type=Path, help="a file of what was found, a line a run: it is added to, and "
+        "what is in it is not run again"
+    )  # fmt: skip
+    words = parser.parse_args()
+    kept: Path | None = words.keep
+    known = read(kept) if kept else {}
+    cases = [CASES[number] for number in words.only] if words.only else CASES
+    jobs = [(case, seed) for seed in range(1, words.seeds + 1) for case in cases]
+    with ProcessPoolExecutor(words.processes) as pool:
+        running = {
+            pool.submit(both, words.program, case, seed): (repr(case), seed)
+            for case, seed in jobs
+            if (repr(case), seed) not in known
+        }
+        for done in as_completed(running):
+            case_words, seed = running[done]
+            ns3, found = known[case_words, seed] = done.result()
+            if kept:
+                said = {
+                    "case": case_words,
+                    "seed": seed,
+                    "ns3": asdict(ns3),
+                    "pystack": asdict(found),
+                }
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(said) + "\n")
+    results: dict[Case, Sides] = {}
+    for case, seed in jobs:
+        for side, one in zip(
+            results.setdefault(case, ([], [])), known[repr(case), seed], strict=True
         ):
-            done.append((case, *sides))
-            write(f"{tables(done)}\n\n{len(seeds)} seed{'s' * (len(seeds) > 1)}.")
+            side.append(one)
+    for case, both_sides in results.items():
+        for sentence in apart(case, both_sides):
+            print(f"{' + '.join(case.controls)}: {case.title}: {sentence}")
+    made = tables(results)
+    if words.only:
+        print(made)
+    else:
+        write(made)
 
 
 def write(made: str) -> None:
@@ -241,4 +338,4 @@ def write(made: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -186,6 +186,9 @@ main(int argc, char* argv[])
                            words["rate"],
                            words["delay"],
                            std::stoul(words["limit"]));
+    line.Get(1)->SetAttribute("DataRate", StringValue(words["back"]));
+    DynamicCast<PointToPointNetDevice>(line.Get(1))->GetQueue()->SetMaxSize(
+        QueueSize(QueueSizeUnit::PACKETS, 1000));
     TrafficControlHelper traffic;
     std::vector<NetDeviceContainer> all{line};
     std::vector<Ipv4Address> targets;
