@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -89,10 +89,10 @@ CASES: Final = (
     # Further away from what controls were tried on: slow and far, fast and near, short queues and
     # deep ones, few losses, few ACKs.
     *(Case((c,), 2, 149, 25, seconds=60, settle=15) for c in ("newreno", "cubic", "bbr")),
-    *(Case((c,), 100, 14, 62, seconds=12, settle=4) for c in ("newreno", "cubic", "bbr")),
-    *(Case((c,), 500, 1.5, 208, seconds=4, settle=1) for c in ("cubic", "bbr")),
+    *(Case((c,), 100, 14, 62, seconds=8, settle=3) for c in ("newreno", "cubic", "bbr")),
+    *(Case((c,), 500, 1.5, 208, seconds=2.5, settle=0.8) for c in ("cubic", "bbr")),
     *(Case((c,), 40, 49, 2667, seconds=24, settle=8) for c in ("cubic", "bbr")),
-    *(Case((c,), 20, 74, 250, loss=0.0002, seconds=40, settle=10) for c in ("cubic", "bbr")),
+    *(Case((c,), 20, 74, 250, loss=0.0002, seconds=30, settle=8) for c in ("cubic", "bbr")),
     Case(("bbr",), 50, 39, 333, loss=0.005, seconds=12, settle=4),
     *(Case((c,), 20, 24, 83, back_mbps=0.3, seconds=20, settle=5) for c in ("cubic", "bbr")),
     *(Case((c, c), 40, 9, 150, access_ms=(1, 51), seconds=20, settle=5) for c in ("cubic", "bbr")),
@@ -189,9 +189,14 @@ def words_of(case: Case, seed: int) -> dict[str, Any]:
     }
 
 
-def both(program: str, case: Case, seed: int) -> tuple[Found, Found]:
-    """Run a case in both, one after the other so that neither has the other's CPU."""
-    return theirs(program, case, seed), ours(case, seed)
+def both(program: str, case: Case, seed: int, kept: Path | None) -> tuple[Found, Found]:
+    """Run a case in both, one after the other so that neither has the other's CPU; keep it."""
+    ns3, found = theirs(program, case, seed), ours(case, seed)
+    if kept:
+        said = {"case": repr(case), "seed": seed, "ns3": asdict(ns3), "pystack": asdict(found)}
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(said) + "\n")
+    return ns3, found
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -296,24 +301,14 @@ def main() -> None:
     known = read(kept) if kept else {}
     cases = [CASES[number] for number in words.only] if words.only else CASES
     jobs = [(case, seed) for seed in range(1, words.seeds + 1) for case in cases]
-    with ProcessPoolExecutor(words.processes) as pool:
-        running = {
-            pool.submit(both, words.program, case, seed): (repr(case), seed)
-            for case, seed in jobs
-            if (repr(case), seed) not in known
-        }
-        for done in as_completed(running):
-            case_words, seed = running[done]
-            ns3, found = known[case_words, seed] = done.result()
-            if kept:
-                said = {
-                    "case": case_words,
-                    "seed": seed,
-                    "ns3": asdict(ns3),
-                    "pystack": asdict(found),
-                }
-                with kept.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(said) + "\n")
+    missing = [(case, seed) for case, seed in jobs if (repr(case), seed) not in known]
+    pool = ProcessPoolExecutor(words.processes)
+    try:
+        running = [pool.submit(both, words.program, *job, kept) for job in missing]
+        for (case, seed), done in zip(missing, running, strict=True):
+            known[repr(case), seed] = done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C: no more than what has begun
     results: dict[Case, Sides] = {}
     for case, seed in jobs:
         for side, one in zip(

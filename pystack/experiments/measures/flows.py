@@ -81,6 +81,7 @@ class End:
     opened_at: float
     counts: Counts = _NOTHING  # up to `closed_at`
     mark: Counts = _NOTHING  # what was counted before the window
+    text_before: int = 0  # bytes of it that the peer had acknowledged
     got_fin_at: float | None = None  # the peer's, and so all bytes; None: not yet
     fin_acked_at: float | None = None  # None: not yet
     closed_at: float | None = None  # nothing more is counted; None: not yet
@@ -98,6 +99,10 @@ class End:
     def now(self) -> Counts:
         """Return what is counted up to now."""
         return self.counts if self.connection is None else counts_of(self.connection)
+
+    def text_acked(self) -> int:
+        """Return how much text was acknowledged up to now: the FIN is a number, too."""
+        return max(self.now().acked - (self.fin_acked_at is not None), 0)
 
 
 def counts_of(connection: Connection) -> Counts:
@@ -131,14 +136,14 @@ class Way:
         if self.receiver is not None:
             return self.receiver.now().received
         assert self.sender is not None
-        return _text_of(self.sender, self.sender.now())
+        return self.sender.text_acked()
 
     def delivered_before(self) -> int:
         """Return those that it got before the window."""
         if self.receiver is not None:
             return self.receiver.mark.received
         assert self.sender is not None
-        return self.sender.mark.acked
+        return self.sender.text_before
 
     @property
     def complete_at(self) -> float | None:
@@ -154,11 +159,6 @@ class Way:
             return self.complete_at
         end = self.receiver or self.sender
         return None if end is None else end.closed_at
-
-
-def _text_of(end: End, counts: Counts) -> int:
-    """Return how much text was acknowledged: the FIN is a number, too."""
-    return max(counts.acked - (end.fin_acked_at is not None), 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -238,6 +238,26 @@ class FlowBook:
             host.tcp.shared.entered.append(self._entered)
         if self._chosen.udp:
             host.udp.added.append(lambda socket: self._udp_added(host.name, socket))
+
+    def begin(self) -> None:
+        """Begin the window here: what was counted is left out, and who has ended compares no more.
+
+        The flows that go on are compared until the first of them ends.
+        """
+        for end in self._ends:
+            end.mark, end.text_before = end.now(), end.text_acked()
+        for datagrams in self.datagrams.values():
+            datagrams.mark = datagrams.received
+        self.common_until = None
+
+    def competing(self, after: float, until: float) -> Iterator[Way | UdpFlow]:
+        """Yield what is compared: not what ended before the window, or in it without a byte."""
+        for flow in self.flows:
+            way = flow.way()
+            ended_at = until if way.ended_at is None else way.ended_at
+            if ended_at >= until or (ended_at > after and way.delivered()):
+                yield way
+        yield from self.datagrams.values()
 
     def received(self) -> dict[End | UdpFlow, int]:
         """Return the bytes that each end has received up to now."""

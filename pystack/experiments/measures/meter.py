@@ -211,6 +211,8 @@ class _NetworkMeter:
         if self.until is not None:
             return
         self.until = now = self._network.now()
+        if self._begins_later:
+            self._begin(now)  # there is no window: nothing is in it
         self.links.end(now)
         for end in list(self.flows.live.values()):
             self._window_ends(end, now)
@@ -292,14 +294,16 @@ class _NetworkMeter:
         """Return Jain's index of flows over the same time, and that time; 0, 0: there is none."""
         begins, ends = self.flows.common_from, self.flows.common_until
         until, last = (self.until, self.flows.received()) if ends is None else ends
-        if begins is None or until is None:
+        if begins is None or until is None or self.until is None:
             return 0.0, 0.0
         begin, first = begins
         if begin < self.after:
             begin, first = self.after, {}
         shares = []
-        receivers = (flow.way().receiver for flow in self.flows.flows)
-        for end in (*receivers, *self.flows.datagrams.values()):
+        for flow in self.flows.competing(self.after, self.until):
+            if ends is not None and flow.opened_at > until:
+                return 0.0, 0.0  # another had ended before
+            end = flow if isinstance(flow, UdpFlow) else flow.receiver
             if end is not None:
                 before = end.mark if isinstance(end, UdpFlow) else end.mark.received
                 shares.append(last.get(end, 0) - max(first.get(end, 0), before))
@@ -332,13 +336,9 @@ class _NetworkMeter:
 
     def _begin(self, now: float) -> None:
         """Begin the window: what has been is left out."""
+        self._begins_later = False
         self.links.begin(now)
-        for flow in self.flows.flows:
-            for end in (flow.opener, flow.accepter):
-                if end is not None:
-                    end.mark = end.now()
-        for datagrams in self.flows.datagrams.values():
-            datagrams.mark = datagrams.received
+        self.flows.begin()
 
     def _tick(self, now: float) -> None:
         if self.until is not None:

@@ -70,7 +70,8 @@ def _table(*measures: Measure) -> Mapping[str, Measure]:
 
 _SUM: Final = {"sum": "of all flows together: what the bare name means"}
 _RATE: Final = {
-    "rate": "as a part, 0..1, of the frames that were put on the link (of one direction)"
+    "rate": "as a part, 0..1, of the frames that were put on the link (of one direction), "
+    "copies that it made itself among them"
 }
 
 MEASURES: Final = _table(
@@ -168,8 +169,8 @@ MEASURES: Final = _table(
         "flows",
         "Jain's index of the flows' goodput, each over the same time: from when the last of them "
         "was opened (or `after`) to when the first had delivered all (or the end). 1: all the "
-        "same; 1/n: one has all. None for fewer than two flows, or where they were never there "
-        "together.",
+        "same; 1/n: one has all. Flows that ended before the window, or without a byte, do not "
+        "count. None for fewer than two, or where they were never there together.",
     ),
     Measure(
         "utilization",
