@@ -13,11 +13,13 @@ import typer
 from pystack.cli.experiment_show import show_command
 from pystack.cli.output import interruptible
 from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 from pystack.core.suggest import counted
 from pystack.core.texts import harmless
 from pystack.experiments.file import from_file, setting
 from pystack.experiments.measures import parse_measures
 from pystack.experiments.model import ENDED
+from pystack.experiments.results.journal import JOURNAL
 
 if TYPE_CHECKING:
     from pystack.experiments.experiment import Experiment
@@ -35,7 +37,6 @@ experiment: Final = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-experiment.command("show")(show_command)
 
 
 @experiment.command("run", short_help="Run an experiment.")
@@ -100,6 +101,9 @@ def run_command(
     )
 
 
+experiment.command("show", short_help="Show what came out, as a table of medians.")(show_command)
+
+
 def _ask(found: Experiment) -> None:
     """Raise ConfigError unless so many runs are meant."""
     many = f"{found.name} has {found.size:,} runs"
@@ -151,8 +155,18 @@ def _summarize(found: Experiment, results: Results) -> int:
         print(harmless(f"  {row.ended}: {row.error}"))
     if len(failed) > _SHOWN_FAILURES:
         print(f"  and {len(failed) - _SHOWN_FAILURES} more")
-    print(f"pystack experiment show {results.path}")
+    print(_what_next(results.path))
     return 1 if failed or len(rows) < found.size else 0
+
+
+def _what_next(folder: Path) -> str:
+    """Return the command that shows the results, or what that needs."""
+    try:
+        need("numpy", "pystack experiment show")
+        need("pyarrow", "pystack experiment show")
+    except ConfigError as error:
+        return f"rows are in {folder / JOURNAL}; {error}"
+    return f"pystack experiment show {folder}"
 
 
 def outline(found: Experiment) -> list[str]:

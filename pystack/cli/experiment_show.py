@@ -74,6 +74,7 @@ def show_command(
     """
     if as_json and as_csv:
         raise ConfigError("--json and --csv: use only one of them")
+    need("numpy", "pystack experiment show")
     from pystack.experiments.results.summary import summarize
 
     found = summarize(Results(folder).sheet, names_in(by), names_in(measure), confidence=confidence)

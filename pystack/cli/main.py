@@ -154,6 +154,9 @@ def main() -> None:
             ):  # nothing was asked for: the help, which is no sentence
                 print(message, file=sys.stderr)
                 sys.exit(2)
+            # What is missing is not always a name that says what to write there.
+            if type(error).__name__ == "MissingParameter" and (at := getattr(error, "ctx", None)):
+                message = f"{message} {at.command_path} --help says what it is."
             _exit(message, 2)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             abandon(full=True)

@@ -44,7 +44,7 @@ _OPTIONS: Final = {"subject": "--flow", "begin": "--from", "until": "--to", "x":
 
 
 def plot_command(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(KINDS) + ".")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="Which picture: see above.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results: NAME.results.")],
     *,
     of: Annotated[
@@ -71,7 +71,10 @@ def plot_command(
     title: _Title = None,
     output: _Output = None,
 ) -> None:
-    """Draw results: pystack plot cdf access.results --of rtt_p95 --by control -o rtt.svg
+    """Draw a picture of results.
+
+    \b
+    pystack plot cdf access.results --of rtt_p95 --by control -o rtt.svg
 
     What is not said is chosen from the experiment: what varies, what was measured and is compared.
     Units and seeds are in the caption.
@@ -97,6 +100,14 @@ def plot_command(
         sys.stdout.buffer.write(picture.data("svg"))
         return
     print(f"{picture.save(file)}: {picture.caption}")
+
+
+# `\b`: these lines are not wrapped.
+plot_command.__doc__ = (
+    inspect.cleandoc(plot_command.__doc__ or "")
+    + "\n\n\b\n"
+    + ("\n".join(f"{kind:10}{about}" for kind, about in KINDS.items()))
+)
 
 
 def draw(kind: str, folder: Path, given: Mapping[str, object]) -> Picture:

@@ -156,8 +156,8 @@ class Store:
                 _write_beside(self.folder / ASKED, experiment_json(experiment).encode())
                 return
             raise ConfigError(
-                f"{self.folder} has results already: resume goes on with them, and another folder "
-                "begins anew"
+                f"{self.folder} has results already: resume goes on with them (--resume), another "
+                "folder (--to) begins anew"
             )
         there = read_description(self.folder)
         if there.identity != experiment.identity:

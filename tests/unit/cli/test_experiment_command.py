@@ -1,12 +1,15 @@
 """The command `pystack experiment run`: what it prints, and what it exits with."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
 
 from pystack import ConfigError
 from pystack.cli.main import make_app
+from pystack.core import extras
 
 FILE: Final = """\
 title = "Doubling"
@@ -77,6 +80,23 @@ def test_runs_that_end_well_exit_with_0(folder: Path, capsys: pytest.CaptureFixt
     assert captured.out.endswith("pystack experiment show out\n")
     assert captured.err == ""
     assert (folder / "out" / "rows.jsonl").exists()
+
+
+def test_without_the_libraries_of_tables_it_says_where_the_rows_are_and_how_to_get_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "import_module", _without_numpy)
+    assert experiment("--set", "parameters.x=[1]", "--to", "out", "--quiet") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"rows are in out/rows.jsonl; pystack experiment show needs numpy: "
+        f"{extras.how_to_get('experiments')}"
+    )
+
+
+def _without_numpy(name: str) -> ModuleType:
+    if name == "numpy":
+        raise ModuleNotFoundError(name=name)
+    return import_module(name)
 
 
 def test_runs_that_fail_are_listed_and_exit_with_1(capsys: pytest.CaptureFixture[str]) -> None:

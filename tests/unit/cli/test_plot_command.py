@@ -47,6 +47,15 @@ def test_it_has_a_name_of_its_own_or_goes_to_standard_output(
     assert capsysbinary.readouterr().out == plot.heatmap(made, x="loss", y="control").data()
 
 
+def test_the_help_says_what_each_kind_is_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw("--help")
+    lines = capsys.readouterr().out.splitlines()
+    for kind, about in KINDS.items():
+        assert f"  {kind:10}{about}" in lines
+
+
 def test_each_kind_is_a_function() -> None:
     assert set(KINDS) == set(plot.__all__) - {"Picture"}
 
