@@ -168,6 +168,12 @@ def test_a_first_set_up_that_was_broken_off_is_started_over(checkout: Checkout) 
     assert not left.exists()
 
 
+def test_ctrl_c_is_one_sentence(checkout: Checkout) -> None:
+    checkout.pip_does.write_text("kill -INT $PPID; echo Traceback; exit 1")
+    _, said = checkout.run("environment", status=130).splitlines()
+    assert said == "pystack: broken off; the next start does it again"
+
+
 def test_two_that_start_at_once_make_one_environment(checkout: Checkout, tmp_path: Path) -> None:
     go = tmp_path / "go"
     os.mkfifo(go)
