@@ -89,11 +89,16 @@ class _Vxlan:
         listen: str | None = None,
         key: str | None = None,
         key_file: str | None = None,
+        source_ports: str | int = 1,
+        vlan_tags: str | bool = False,
     ) -> Port:
         from pystack.runtime.vxlan.port import VxlanPort  # few networks leave the machine
 
-        words = {"listen": listen, "key": key, "key_file": key_file}
-        return VxlanPort(context.scheduler, self.check(remote=remote, vni=vni, **words))
+        words = {"listen": listen, "key": key, "key_file": key_file, "vni": vni}
+        more = {"source_ports": source_ports, "vlan_tags": vlan_tags}
+        port = VxlanPort(context.scheduler, self.check(remote=remote, **words, **more))
+        port.gathers = context.offload
+        return port
 
     @staticmethod
     def check(*, remote: str, **words: object) -> Tunnel:

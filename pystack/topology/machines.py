@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
@@ -27,6 +27,8 @@ from pystack.topology.tunnels import (
     not_leaving,
     read_key,
     read_place,
+    read_source_ports,
+    read_vlan_tags,
     read_vni,
 )
 
@@ -79,6 +81,12 @@ def machine_of(machines: Mapping[str, MachineSpec], node: str) -> str | None:
     return next((name for name, machine in machines.items() if node in machine.nodes), None)
 
 
+class _How(TypedDict):
+    key: str | None
+    source_ports: int
+    vlan_tags: bool
+
+
 def check_tunnels(document: Document, spec: LabSpec) -> None:
     """Check what is said of links that leave a machine, or would have to. Raises ConfigError."""
     taken: dict[tuple[frozenset[str | None], int], int] = {}
@@ -95,7 +103,7 @@ def check_tunnels(document: Document, spec: LabSpec) -> None:
             document.fail((*path, "listen"), "where a machine listens is said in [machines]")
         with document.placed(path):
             vni = vni_of(link, number)
-            read_key(link.tunnel.get("key"), link.tunnel.get("key_file"))
+            _how(link.tunnel)
         other = taken.setdefault((ends, vni), number)
         if other != number:
             document.fail(path, f"vni {vni} is that of link #{other + 1} between these machines")
@@ -120,8 +128,17 @@ def tunnel_of(spec: LabSpec, machine: str, number: int) -> Tunnel | None:
         remote=spec.machines[other].address,
         listen=spec.machines[machine].listen,
         vni=vni_of(link, number),
-        key=read_key(link.tunnel.get("key"), link.tunnel.get("key_file")),
+        **_how(link.tunnel),
     )
+
+
+def _how(words: Words) -> _How:
+    """Return what is said of a link, but for where it leads and its number. Raises ConfigError."""
+    return {
+        "key": read_key(words.get("key"), words.get("key_file")),
+        "source_ports": read_source_ports(words.get("source_ports", 1)),
+        "vlan_tags": read_vlan_tags(words.get("vlan_tags", False)),
+    }
 
 
 def part_of(spec: LabSpec, machine: str) -> LabSpec:

@@ -22,6 +22,8 @@ from pystack.link.words import NetemWords, as_words
 from pystack.wire.vxlan import DEFAULT_VNI, MAX_VNI, PORT
 
 SCHEME: Final = "udp://"
+# Each is a socket, opened when a flow needs it.
+MOST_SOURCE_PORTS: Final = 64
 # A text that is shorter is found by trying
 _MIN_KEY: Final = 8
 _BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
@@ -34,6 +36,8 @@ class TunnelWords(TypedDict, total=False):
     listen: str
     key: str
     key_file: str | Path
+    source_ports: int
+    vlan_tags: bool
 
 
 WORDS: Final = tuple(TunnelWords.__annotations__)
@@ -51,6 +55,8 @@ class Tunnel:
     listen: tuple[str, int]  # on which address of this machine ("": on all), and which port
     vni: int = DEFAULT_VNI
     key: str | None = field(default=None, repr=False)  # None: plain RFC 7348
+    source_ports: int = 1  # how many ports flows leave from; 1: the one that listens
+    vlan_tags: bool = False  # frames with one pass
 
 
 def is_far(name: object) -> TypeGuard[str]:
@@ -65,6 +71,8 @@ def read_tunnel(
     listen: object = None,
     key: object = None,
     key_file: object = None,
+    source_ports: object = 1,
+    vlan_tags: object = False,
 ) -> Tunnel:
     """Read "udp://host:port" and the words of a tunnel. Raises ConfigError."""
     if not is_far(url):
@@ -74,6 +82,8 @@ def read_tunnel(
         listen=("", PORT) if listen is None else read_place(listen, anywhere=True),
         vni=read_vni(vni),
         key=read_key(key, key_file),
+        source_ports=read_source_ports(source_ports),
+        vlan_tags=read_vlan_tags(vlan_tags),
     )
 
 
@@ -109,6 +119,25 @@ def read_vni(value: object) -> int:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_VNI:
         raise ConfigError(f"a vni is a whole number from 0 to {MAX_VNI} (24 bits), not {value!r}")
+    return value
+
+
+def read_source_ports(value: object) -> int:
+    """Read how many ports flows leave from. Raises ConfigError."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number or not 1 <= value <= MOST_SOURCE_PORTS:  # type: ignore[operator]
+        raise ConfigError(f"source_ports is 1 to {MOST_SOURCE_PORTS}, not {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def read_vlan_tags(value: object) -> bool:
+    """Read whether frames with a VLAN tag pass. Raises ConfigError."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value, value)
+    if not isinstance(value, bool):
+        raise ConfigError(f"vlan_tags is true or false, not {value!r}")
     return value
 
 

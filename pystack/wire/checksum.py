@@ -7,6 +7,12 @@ from pystack.core.addresses import V6
 Buffer = bytes | bytearray | memoryview
 
 _ADDRESS: Final = V6 - 1
+# Of a segment that fills an Ethernet frame
+_HALF_BITS: Final = 724 * 8
+_HALF: Final = (1 << _HALF_BITS) - 1
+_QUARTER_BITS: Final = 362 * 8
+_QUARTER: Final = (1 << _QUARTER_BITS) - 1
+_LARGE: Final = 1 << 1024 * 8  # less is not worth it
 
 
 def checksum(data: Buffer, initial: int = 0) -> int:
@@ -18,9 +24,19 @@ def checksum(data: Buffer, initial: int = 0) -> int:
     # 2**16 is 1 modulo 0xFFFF, so the whole buffer as one integer, modulo 0xFFFF, is the
     # one's-complement sum. CPython does this 3 times as fast as summing 16-bit words.
     total = (int.from_bytes(data, "big") << (8 * (len(data) & 1))) + initial
-    rest = total % 0xFFFF
+    rest = total % 0xFFFF if total < _LARGE else residue(total)
     # 0 and 0xFFFF are the same residue; only an all-zero buffer really sums to 0.
     return 0xFFFF if total == 0 else (0xFFFF - rest) % 0xFFFF
+
+
+def residue(total: int) -> int:
+    """Return a sum of large numbers modulo 0xFFFF (HOT).
+
+    What is above a multiple of 16 bits may be added to what is below. For 1448 bytes it takes 1.9
+    us with `int.from_bytes`, of which the remainder of all of it at once alone takes 1.2; 2.6 then.
+    """
+    total = (total >> _HALF_BITS) + (total & _HALF)
+    return ((total >> _QUARTER_BITS) + (total & _QUARTER)) % 0xFFFF
 
 
 def address_sum(src: int, dst: int) -> int:

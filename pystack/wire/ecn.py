@@ -52,13 +52,18 @@ def mark_ce(frame: Frame) -> Frame | None:
         return None
     if ecn == CE:
         return frame
+    return with_codepoint(frame, CE)
+
+
+def with_codepoint(frame: Frame, codepoint: int) -> Frame:
+    """Return a frame of IP, complete with its header, with that ECN field."""
     data = bytearray(frame.data)
     if data[_TYPE] == _IPV4:
         old_word = data[_IP] << 8 | data[_IP + 1]
-        data[_IP + 1] |= CE
+        data[_IP + 1] = data[_IP + 1] & ~_MASK | codepoint
         old_check = data[_CHECKSUM] << 8 | data[_CHECKSUM + 1]
-        check = update(old_check, old_word, old_word | CE)
+        check = update(old_check, old_word, data[_IP] << 8 | data[_IP + 1])
         data[_CHECKSUM : _CHECKSUM + 2] = check.to_bytes(2, "big")
     else:
-        data[_IP + 1] |= CE << 4
+        data[_IP + 1] = data[_IP + 1] & ~(_MASK << 4) | codepoint << 4
     return frame.replaced(bytes(data), frame.checksum, frame.gso_bytes)

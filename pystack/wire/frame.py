@@ -15,7 +15,7 @@ from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.wire import ethernet, ip, ipv4, ipv6, tcp, udp
-from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
+from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum, residue
 from pystack.wire.packet import FRAGMENT, Packet
 
 # Who answers for the transport checksum inside a frame
@@ -41,6 +41,9 @@ _SUMMED: Final = (ipv4.TCP, ipv4.UDP)
 # In an IPv4 packet without options
 _IDENT: Final = slice(_IP + 4, _IP + 6)
 _FRAGMENT: Final = slice(_IP + 6, _IP + 8)
+_LENGTH: Final = slice(_IP + 2, _IP + 4)
+_CHECK: Final = slice(_IP + 10, _IP + 12)
+_LENGTH6: Final = slice(_IP + 4, _IP + 6)
 _TCP: Final = _IP + ipv4.HEADER_BYTES
 _TCP6: Final = _IP + ipv6.HEADER_BYTES
 _FLAGS: Final = 13  # in a TCP header
@@ -280,12 +283,90 @@ def split(frame: Frame) -> list[Frame]:
     """
     if not frame.gso_bytes:
         return [completed(frame)]
+    pieces = _cut_plain(frame) if frame.checksum != CHECKSUM_UNKNOWN else None
+    if pieces is not None:
+        return pieces
     # Its pieces get checksums of their own: what was in it has to be right, or it would be no more.
     packet = ip.packet_of(frame.data, checksum_good=frame.checksum != CHECKSUM_UNKNOWN)
     headers_bytes(frame, packet)
     bodies = (_datagrams if packet.proto == ipv4.UDP else _segments)(packet, frame.gso_bytes)
     link_header = frame.data[:_IP]
     return [_piece(link_header, packet, body, number) for number, body in enumerate(bodies)]
+
+
+def _cut_plain(frame: Frame) -> list[Frame] | None:
+    """Return what `split` does of TCP with a plain IP header, by sums (HOT); None: it is not such.
+
+    The pieces differ in a few numbers, which are added to the sum of all the rest: that takes a
+    third of the time of reading, and writing, each one's headers.
+    """
+    start, step, whole = _plain_tcp_at(frame), frame.gso_bytes, memoryview(frame.data)
+    head_bytes = start + (whole[start + 12] >> 4) * 4 if start else 0
+    text_bytes = len(whole) - head_bytes
+    is_v6 = start == _TCP6
+    if (
+        head_bytes < start + tcp.HEADER_BYTES
+        or text_bytes <= step
+        or head_bytes + step > _IP + ipv4.MAX_PACKET_BYTES
+        or int.from_bytes(whole[_LENGTH6 if is_v6 else _LENGTH], "big")
+        != len(whole) - (start if is_v6 else _IP)
+        or (not is_v6 and checksum(whole[_IP:_TCP]))
+    ):
+        return None
+    head = bytearray(whole[:head_bytes])
+    seq, flags = int.from_bytes(head[start + 4 : start + 8], "big"), head[start + _FLAGS]
+    ident = 0 if is_v6 else int.from_bytes(head[_IDENT], "big")
+    frames: list[Frame] = []
+    last = (text_bytes - 1) // step * step
+    for at in range(0, text_bytes, step):
+        text = whole[head_bytes + at : head_bytes + at + step]
+        size = len(text)
+        if at <= step or at == last:  # the first; those in the middle; the last
+            gone = (tcp.CWR if at else 0) | (tcp.FIN | tcp.PSH if at != last else 0)
+            head[start + _FLAGS] = flags & ~gone
+            fields = _fields_of(head, start, size)
+            lead, fragment, ends, ip_sum, middle, behind, tcp_sum = fields
+        number = seq + at & 0xFFFFFFFF
+        value = int.from_bytes(text, "big") << (size & 1) * 8
+        check = (0xFFFF - residue(tcp_sum + number + value)) % 0xFFFF
+        tail = (number.to_bytes(4, "big"), middle, check.to_bytes(2, "big"), behind, text)
+        if is_v6:
+            data = b"".join((lead, *tail))
+        else:
+            own = ident + at // step & 0xFFFF
+            check = (0xFFFF - (ip_sum + own) % 0xFFFF) % 0xFFFF
+            numbers = (own.to_bytes(2, "big"), fragment, check.to_bytes(2, "big"))
+            data = b"".join((lead, *numbers, ends, *tail))
+        frames.append(Frame(data, CHECKSUM_GOOD))
+    return frames
+
+
+def _fields_of(
+    head: bytearray, start: int, size: int
+) -> tuple[bytes, bytes, bytes, int, bytes, bytes, int]:
+    """Return what is between the numbers in which pieces of one length differ, and its sums.
+
+    That is: what is before the identification (IPv6: TCP's sequence number), between it and the
+    checksum, then up to the sequence number; the sum of that; what is before TCP's checksum, and
+    behind it; the sum of that, with the pseudo-header's.
+    """
+    is_v6 = start == _TCP6
+    tcp_bytes = len(head) - start + size
+    zeroed = bytearray(head)
+    zeroed[start + 4 : start + 8] = bytes(4)
+    zeroed[start + 16 : start + 18] = bytes(2)
+    # Source and destination end the IP header; 2**16 is 1 modulo 0xFFFF.
+    addresses = int.from_bytes(head[start - (32 if is_v6 else 8) : start], "big")
+    tcp_sum = addresses + ipv4.TCP + tcp_bytes + int.from_bytes(zeroed[start:], "big")
+    middle, behind = bytes(head[start + 8 : start + 16]), bytes(head[start + 18 :])
+    if is_v6:
+        zeroed[_LENGTH6] = tcp_bytes.to_bytes(2, "big")
+        return bytes(zeroed[: start + 4]), b"", b"", 0, middle, behind, tcp_sum
+    zeroed[_LENGTH] = (ipv4.HEADER_BYTES + tcp_bytes).to_bytes(2, "big")
+    zeroed[_IDENT] = zeroed[_CHECK] = bytes(2)
+    ip_sum = int.from_bytes(zeroed[_IP:_TCP], "big")
+    lead, fragment = bytes(zeroed[: _IP + 4]), bytes(zeroed[_IP + 6 : _IP + 10])
+    return lead, fragment, bytes(zeroed[_IP + 12 : start + 4]), ip_sum, middle, behind, tcp_sum
 
 
 def _segments(packet: Packet, each_bytes: int) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ _TYPE: Final = ethernet.TYPE
 _IS_IPV6: Final = ethernet.IS_IPV6
 
 
-class _Layout:
+class Layout:
     """Where things are in frames of TCP whose headers have one length."""
 
     __slots__ = ("flags_at", "length", "length_more", "mask", "seq")
@@ -42,8 +42,8 @@ class _Layout:
         self.mask = int.from_bytes(bits, "big")  # of the bits that have to be the same
 
 
-_LAYOUTS: Final = {
-    (start, size): _Layout(start, size)
+LAYOUTS: Final = {
+    (start, size): Layout(start, size)
     for start in (V4_END, V6_END)
     for size in range(start + tcp.HEADER_BYTES, start + 61, 4)
 }
@@ -59,7 +59,7 @@ class Train:
         self._segment = segment
         self._texts: list[Buffer] = list(frame.more)
         self._head_bytes = len(head)
-        self._layout = _LAYOUTS[V6_END if head[_TYPE] == _IS_IPV6 else V4_END, self._head_bytes]
+        self._layout = LAYOUTS[V6_END if head[_TYPE] == _IS_IPV6 else V4_END, self._head_bytes]
         self._mask = self._layout.mask
         self._same = int.from_bytes(head, "big") & self._mask
         self._next_seq = _after(segment.seq, len(segment.payload) + sum(map(len, frame.more)))

@@ -14,10 +14,18 @@ import trio
 
 from pystack.core.addresses import host_port
 from pystack.core.errors import ConfigError, WireError
-from pystack.runtime.vxlan.udp_socket import bare, errors_of, open_at, segment_bytes
+from pystack.runtime.vxlan.udp_socket import (
+    bare,
+    errors_of,
+    open_at,
+    open_source,
+    read_ancillary,
+)
 from pystack.wire import vxlan
 
 if TYPE_CHECKING:
+    import socket
+
     from pystack.core.counters import Counters
     from pystack.runtime.device.tap import BatchDriver
     from pystack.runtime.driver.driver import Driver
@@ -27,7 +35,7 @@ log: Final = logging.getLogger("pystack.vxlan")
 _BATCH_DATAGRAMS: Final = 64  # as of a TAP
 _BATCH_BYTES: Final = 448 << 10  # as of a TAP: a datagram can be a train of 64 KiB
 _MOST_BYTES: Final = 65536
-_ANCILLARY_BYTES: Final = 64
+_ANCILLARY_BYTES: Final = 128
 
 
 class Member(Protocol):
@@ -35,8 +43,17 @@ class Member(Protocol):
 
     counters: Counters
 
-    def arrived(self, datagram: memoryview, now: float, *, keyed: bool) -> None:
-        """Take a datagram that came from the other end's address with its VNI."""
+    def arrived(
+        self, datagram: memoryview, now: float, *, keyed: bool, sender: int, mark: int
+    ) -> bool:
+        """Take a datagram that came from the other end's address with its VNI.
+
+        `sender`: its port. `mark`: its ECN field. True: `batch_ends` has something to do.
+        """
+        ...
+
+    def batch_ends(self, now: float) -> None:
+        """Hand on what is kept to be handed on together."""
         ...
 
     def told(self, number: int) -> None:
@@ -54,6 +71,8 @@ class Endpoint:
         self.reading = trio.Lock()  # of the tunnel whose task reads for all
         self._members: dict[tuple[str, int], Member] = {}
         self._hosts: dict[str, int] = {}  # how many tunnels lead there
+        self._sources: dict[int, socket.socket] = {}  # others to send from
+        self._waiting: dict[Member, None] = {}  # for the end of the batch
         self._room = bytearray(_MOST_BYTES)
         self._view = memoryview(self._room)
 
@@ -77,8 +96,18 @@ class Endpoint:
             return False
         with suppress(RuntimeError):  # outside of Trio nobody waits for it
             trio.lowlevel.notify_closing(self.socket)
-        self.socket.close()
+        for sock in (self.socket, *self._sources.values()):
+            sock.close()
         return True
+
+    def source(self, number: int) -> socket.socket:
+        """Return the socket to send from, of that number; where there is none, the one of 0."""
+        if not number:
+            return self.socket
+        found = self._sources.get(number)
+        if found is None:
+            found = self._sources[number] = open_source(self.socket) or self.socket
+        return found
 
     async def read(self, driver: BatchDriver) -> None:
         """Hand on what arrives until the socket is closed."""
@@ -101,13 +130,22 @@ class Endpoint:
 
     def look_at_errors(self) -> None:
         """Tell the tunnels what the kernel has to say of what they sent."""
-        for host, number in errors_of(self.socket):
-            for (its_host, _vni), member in list(self._members.items()):
-                if its_host == host:
-                    member.told(number)
+        for sock in (self.socket, *self._sources.values()):
+            for host, number in errors_of(sock):
+                for (its_host, _vni), member in list(self._members.items()):
+                    if bare(its_host) == host:
+                        member.told(number)
 
     def _batch(self, now: float) -> bool:
         """Hand on what is there, up to a batch; True if there may be more."""
+        try:
+            return self._taken(now)
+        finally:
+            waiting, self._waiting = self._waiting, {}
+            for member in waiting:
+                member.batch_ends(now)
+
+    def _taken(self, now: float) -> bool:
         taken_bytes = 0
         for number in range(_BATCH_DATAGRAMS):
             try:
@@ -123,10 +161,14 @@ class Endpoint:
                     return False
                 self.look_at_errors()
                 continue
-            each = segment_bytes(ancillary) or size
-            host = bare(sender[0])
-            for start in range(0, size, each) if size else (0,):
-                self._datagram(host, self._view[start : min(start + each, size)], now)
+            each, mark = read_ancillary(ancillary)
+            # Whoever gathers keeps parts of it.
+            datagrams = memoryview(bytes(self._view[:size]))
+            if not 0 < each < size:
+                self._datagram(sender, datagrams, mark, now)
+            else:
+                for start in range(0, size, each):
+                    self._datagram(sender, datagrams[start : start + each], mark, now)
             taken_bytes += size
             if taken_bytes > _BATCH_BYTES:
                 break
@@ -138,18 +180,21 @@ class Endpoint:
         if first is not None:  # the receiver of the last frame has not closed all
             first.counters.add(reason)
 
-    def _datagram(self, host: str, datagram: memoryview, now: float) -> None:
+    def _datagram(
+        self, sender: tuple[str, int], datagram: memoryview, mark: int, now: float
+    ) -> None:
         try:
             vni, keyed = vxlan.parse(datagram)
         except WireError as error:
             self._stranger(error.reason)
             return
+        host = sender[0]
         member = self._members.get((host, vni))
-        if member is not None:
-            member.arrived(datagram, now, keyed=keyed)
-        else:
+        if member is None:
             known = host in self._hosts
             self._stranger("vxlan_wrong_vni" if known else "vxlan_wrong_source")
+        elif member.arrived(datagram, now, keyed=keyed, sender=sender[1], mark=mark):
+            self._waiting[member] = None
 
 
 class Endpoints:

@@ -195,6 +195,7 @@ def join(
         raise
     link.tunnel = port
     Patch(port, link.outlet)
+    port.gathers = offload
     port.counters = link.own_counters
     net.resources.callback(port.close)
     assert net.nursery is not None

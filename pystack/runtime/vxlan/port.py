@@ -7,22 +7,27 @@ for is lost and counted. That nobody is there yet, or no more, is said once and 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import host_port, is_multicast, is_unspecified, parse_ip
+from pystack.core.addresses import host_port, is_link_local, is_multicast, is_unspecified, parse_ip
 from pystack.core.errors import ConfigError, DeviceError, WireError
 from pystack.link.port import DEFAULT_MTU_BYTES, PortBase
 from pystack.runtime.vxlan import too_big
+from pystack.runtime.vxlan.departing import Departing
 from pystack.runtime.vxlan.endpoint import Endpoint, Endpoints, log
+from pystack.runtime.vxlan.gather import Gathering
+from pystack.runtime.vxlan.inner import codepoint, decapsulated, flow_number, is_tagged, untagged
 from pystack.runtime.vxlan.offloaded import frame_of
 from pystack.runtime.vxlan.session import Session, key_of
-from pystack.runtime.vxlan.udp_socket import bare, path_mtu, resolve, segmented
+from pystack.runtime.vxlan.udp_socket import Sockaddr, bare, marked, path_mtu, resolve, segmented
 from pystack.wire import ethernet, vxlan
-from pystack.wire.frame import CHECKSUM_PARTIAL, SUPER_TEXT_BYTES, Frame, split
+from pystack.wire.frame import CHECKSUM_PARTIAL, SUPER_TEXT_BYTES, Frame, cut_inside, split
 from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
 if TYPE_CHECKING:
@@ -32,13 +37,15 @@ if TYPE_CHECKING:
     from pystack.wire.checksum import Buffer
 
 HELLO_EVERY_S: Final = 1.0  # while the other end is not known
+KEEP_EVERY_S: Final = 20.0  # NATs forget who is silent, some after 30 s
+# What waits for the other end, as a neighbor's packets do: a few, and not longer than for that one
+HELD_FRAMES: Final = 64
+HELD_BYTES: Final = 1 << 18
+HELD_S: Final = 3.0
 _EVERYBODY: Final = parse_ip("255.255.255.255")
 _OUTER_BYTES: Final = 28  # IPv4 and UDP
 _OUTER_BYTES6: Final = 48
 _NO_LIMIT_BYTES: Final = 1 << 16
-# What one call takes (UDP_MAX_SEGMENTS, and what a datagram can have)
-_MOST_AT_ONCE: Final = 64
-_MOST_BYTES: Final = 65000
 # The kernel, or the interface, cannot cut: each goes alone then.
 _NO_SEGMENTS: Final = frozenset({errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 # A key that is not the other's, or an end that has started again: they have to meet.
@@ -69,11 +76,16 @@ class VxlanPort(PortBase):
         family = 0 if not listens_at else resolve(listens_at, 0)[0]
         self._tunnel = tunnel
         self._family, self._to = resolve(*tunnel.remote, family)
-        self._host = bare(self._to[0])
+        self._host = self._to[0]
         self.shown = host_port(*tunnel.remote)
-        address = parse_ip(self._host)
+        address = parse_ip(bare(self._host))
         if is_multicast(address) or is_unspecified(address) or address == _EVERYBODY:
             raise ConfigError(f"{self.shown} is not one machine: a link has one other end")
+        if is_link_local(address) and self._family == socket.AF_INET6 and not self._to[-1]:
+            raise ConfigError(
+                f"{self.shown} is on each link another machine: say on which, like "
+                f"udp://[{self._host}%eth0]:{tunnel.remote[1]}"
+            )
         self._scheduler = scheduler
         is_plain = tunnel.key is None
         self._around_bytes = vxlan.PLAIN_OVERHEAD_BYTES if is_plain else vxlan.KEYED_OVERHEAD_BYTES
@@ -89,6 +101,11 @@ class VxlanPort(PortBase):
         self._endpoint: Endpoint | None = None  # None: not open yet, or closed
         self._endpoints: Endpoints | None = None
         self._timer: Handle | None = None
+        self._departing, self._is_planned = Departing(), False
+        self._held: deque[tuple[Frame, float]] = deque()  # until the other end is known
+        self._held_bytes = 0
+        self.gathers = False  # segments go on as super-frames: whoever joins it says so
+        self._gathering = Gathering()
         self._cuts = sys.platform.startswith("linux")  # the kernel cuts for us, as far as we know
         self._said: set[str] = set()
 
@@ -116,6 +133,8 @@ class VxlanPort(PortBase):
         """Send and deliver nothing any more. A second close does nothing."""
         if self.closed:
             return
+        self._depart(self._scheduler.now)
+        self._forget(math.inf)
         super().close()
         if self._timer is not None:
             self._timer.cancel()
@@ -133,63 +152,95 @@ class VxlanPort(PortBase):
     # out
 
     def send(self, frame: Frame, now: float) -> None:
-        """Send a frame, or what it is cut into. Never raises, never waits."""
+        """Send a frame, or what it is cut into, when what runs now is done. Never raises or waits.
+
+        What else is sent until then, and has the same length, leaves in the same call.
+        """
         session = self._session
         if session is not None and not session.is_open:
-            self.counters.add("vxlan_no_session")
+            self._hold(frame, now)
             return
-        if frame.gso_bytes or frame.checksum == CHECKSUM_PARTIAL:
+        pieces: Sequence[Frame] = (frame,)
+        # A tag vouches for what is in a frame, and both ends know of open checksums.
+        if frame.gso_bytes or (frame.checksum == CHECKSUM_PARTIAL and session is None):
             try:
-                pieces = split(frame)
+                pieces = split(frame) if session is None else cut_inside(frame)
             except WireError as error:
                 self.counters.add(error.reason)
                 return
-        else:
-            pieces = [frame]
-        # All have the same length, but for the last, which may be shorter.
-        each_bytes = len(pieces[0].data)
-        if each_bytes > self._most_bytes:
+        tunnel = self._tunnel
+        # All have the same length, but for the last, which may be shorter; and the same headers.
+        first = pieces[0].data
+        if not tunnel.vlan_tags and is_tagged(first):
+            data = untagged(first)
+            if data is None:
+                self.counters.add("vxlan_vlan_tag", len(pieces))
+                return
+            first, pieces = data, (Frame(data),)
+        if len(first) > self._most_bytes:
             self._too_large(pieces[0], now)
             return
-        each_bytes += self._around_bytes
-        most = min(_MOST_AT_ONCE, _MOST_BYTES // each_bytes or 1)
-        for start in range(0, len(pieces), most):
-            datagrams = [self._wrapped(piece.data) for piece in pieces[start : start + most]]
-            if not self._put(datagrams, each_bytes):
-                self._too_large(pieces[start], now)
+        ports = tunnel.source_ports
+        way = (codepoint(first), 0 if ports == 1 else flow_number(first) % ports)
+        for piece in pieces:
+            if not self._departing.add(piece, way, self._around_bytes):
+                self._depart(now)
+                self._departing.add(piece, way, self._around_bytes)
+        if not self._is_planned:
+            self._is_planned = True
+            self._scheduler.post(now, self._departs, None)
+
+    def _departs(self, _nothing: None, now: float) -> None:
+        self._is_planned = False
+        self._depart(now)
+
+    def _depart(self, now: float) -> None:
+        """Give the kernel what is to leave."""
+        departing, frames = self._departing, self._departing.frames
+        if not frames:
+            return
+        self._departing = Departing()
+        mark, port = departing.way
+        ancillary, number = marked(self._family, mark), 0
+        if len(frames) > 1 and self._cuts:
+            parts = [part for frame in frames for part in self._wrapped(frame.data)]
+            cut = segmented(departing.each_bytes + self._around_bytes)
+            number = self._give(parts, (*ancillary, cut), port)
+            if number != errno.EMSGSIZE and number not in _NO_SEGMENTS:
+                self._count_unsent(number, len(frames))
                 return
+        # The kernel, or the interface, cannot cut; or they are too large, in this or other words.
+        cannot = bool(number)
+        for frame in frames:
+            number = self._give(self._wrapped(frame.data), ancillary, port)
+            if number == errno.EMSGSIZE:
+                cannot = False
+                self._most_bytes = self._measured()
+                self._too_large(frame, now)
+            else:
+                self._count_unsent(number, 1)
+        if cannot:
+            self._cuts = False
 
     def _wrapped(self, data: Buffer) -> Sequence[Buffer]:
         session = self._session
         return (self._header, data) if session is None else session.seal(data)
 
-    def _put(self, datagrams: Sequence[Sequence[Buffer]], each_bytes: int) -> bool:
-        """Give the kernel datagrams; False: they are too large for the path."""
-        one_by_one = len(datagrams) == 1 or not self._cuts
-        if not one_by_one:
-            parts = [part for datagram in datagrams for part in datagram]
-            number = self._give(parts, (segmented(each_bytes),))
-            if number not in _NO_SEGMENTS:
-                return self._is_settled(number, len(datagrams))
-        for datagram in datagrams:
-            number = self._give(datagram)
-            if not self._is_settled(number, 1):
-                return False  # which a kernel that was to cut may say in other words
-        if not one_by_one:
-            self._cuts = False
-        return True
-
     def _give(
-        self, parts: Sequence[Buffer], ancillary: Sequence[tuple[int, int, bytes]] = ()
+        self,
+        parts: Sequence[Buffer],
+        ancillary: Sequence[tuple[int, int, bytes]] = (),
+        port: int = 0,
+        to: Sockaddr | None = None,
     ) -> int:
-        """Return 0, or the errno of what became of it."""
+        """Return 0, or the errno of what became of it. `port`: the number of one to send from."""
         endpoint = self._endpoint
         if endpoint is None:
             return errno.EBADF
-        number = 0
+        sock, number = endpoint.source(port), 0
         for _ in range(2):
             try:
-                endpoint.socket.sendmsg(parts, ancillary, 0, self._to)
+                sock.sendmsg(parts, ancillary, 0, to or self._to)
             except BlockingIOError:
                 return errno.EAGAIN
             except OSError as error:
@@ -200,13 +251,10 @@ class VxlanPort(PortBase):
                 return 0
         return number
 
-    def _is_settled(self, number: int, datagrams: int) -> bool:
-        """Count what was not sent, and why; False: it is too large, and its sender has to hear."""
+    def _count_unsent(self, number: int, datagrams: int) -> None:
+        """Count what was not sent, and why; 0: it was."""
         if not number:
-            return True
-        if number == errno.EMSGSIZE:
-            self._most_bytes = self._measured()
-            return False
+            return
         if number in (errno.EAGAIN, errno.ENOBUFS):
             self.counters.add("vxlan_buffer_full", datagrams)
         elif number == errno.EBADF:
@@ -214,7 +262,38 @@ class VxlanPort(PortBase):
         else:
             self.counters.add("vxlan_not_sent", datagrams)
             self.told(number)
-        return True
+
+    def _hold(self, frame: Frame, now: float) -> None:
+        """Keep a frame until the other end is known; not for long, and not many."""
+        self._forget(now - HELD_S)
+        held = self._held
+        held.append((frame, now))
+        self._held_bytes += len(frame)
+        self.counters.add("vxlan_held")
+        while len(held) > HELD_FRAMES or self._held_bytes > HELD_BYTES:
+            self._forget(held[0][1], 1)
+
+    def _forget(self, until: float, most: int = HELD_FRAMES) -> None:
+        """Drop the oldest of what is held, that was sent up to an instant."""
+        held = self._held
+        for _ in range(most):
+            if not held or held[0][1] > until:
+                return
+            frame, _when = held.popleft()
+            self._held_bytes -= len(frame)
+            self.counters.add("vxlan_no_session")
+
+    def _met(self, sender: int, now: float) -> None:
+        """Go on with the other end, which has proved that it is there, at that port."""
+        host, port, *more = self._to
+        if port != sender:  # it is behind a NAT, or its NAT has forgotten it
+            self._to = (host, sender, *more)  # type: ignore[assignment]
+        self._forget(now - HELD_S)
+        held = [frame for frame, _when in self._held]
+        self._held.clear()
+        self._held_bytes = 0
+        for frame in held:
+            self.send(frame, now)
 
     def _too_large(self, frame: Frame, now: float) -> None:
         self.counters.add("vxlan_too_large")
@@ -231,45 +310,86 @@ class VxlanPort(PortBase):
         return min(path_bytes - outer_bytes - self._around_bytes, self._limit_bytes)
 
     def _greet(self, now: float) -> None:
-        """Say who this end is until the other is known."""
-        self._timer = None
+        """Say who this end is: often until the other is known, then so that NATs remember it."""
         session = self._session
-        if session is not None and not session.is_open and not self.closed:
-            number = self._give((session.hello(),))
-            if number and number != errno.EAGAIN:
-                self.told(number)
-            self._timer = self._scheduler.call_at(now + HELLO_EVERY_S, self._greet)
+        if session is None or self.closed:
+            return
+        self._forget(now - HELD_S)
+        number = self._give((session.hello(),))
+        if number and number != errno.EAGAIN:
+            self.told(number)
+        next_s = KEEP_EVERY_S if session.is_open else HELLO_EVERY_S
+        self._timer = self._scheduler.call_at(now + next_s, self._greet)
 
     # in
 
-    def arrived(self, datagram: memoryview, now: float, *, keyed: bool) -> None:
-        """Take a datagram that came from the other end's address with its VNI."""
+    def arrived(
+        self, datagram: memoryview, now: float, *, keyed: bool, sender: int, mark: int
+    ) -> bool:
+        """Take a datagram that came from the other end's address with its VNI.
+
+        `sender`: the port. `mark`: its ECN field. True: `batch_ends` has something to do.
+        """
         session = self._session
         if session is None:
             if keyed:
                 self._refuse("vxlan_unexpected_tag", "has a key, and this end has none", now)
-                return
-            frame = bytes(datagram[vxlan.HEADER_BYTES :])
+                return False
+            data = datagram[vxlan.HEADER_BYTES :]
         else:
             if not keyed:
                 self._refuse("vxlan_no_tag", "has no key, and this end has one", now)
-                return
-            try:
-                opened, answer = session.open(datagram, now)
-            except WireError as error:
-                self._refuse(error.reason, "has another key, or somebody forges datagrams", now)
-                return
-            if answer is not None:
-                self._give((answer,))
+                return False
+            opened = self._opened(session, datagram, now, sender)
             if opened is None:
-                return
-            frame = opened
+                return False
+            data = opened
         if self._said:
             self._said -= _PASSING  # it is there: that it has gone is worth a word again
-        if len(frame) < ethernet.HEADER_BYTES:
+        if len(data) < ethernet.HEADER_BYTES:
             self.counters.add("vxlan_runt")
-            return
-        self.sink(Frame(frame) if keyed else frame_of(frame, self.mtu_bytes), now)
+            return False
+        if mark & 1 and codepoint(data) != mark:
+            changed = decapsulated(bytes(data), mark)
+            if changed is None:
+                self.counters.add("vxlan_congested")
+                return False
+            data = memoryview(changed)
+        if not self._tunnel.vlan_tags and is_tagged(data):
+            self.counters.add("vxlan_vlan_tag")
+            return False
+        if self.gathers:
+            if self._gathering.goes_on(data):
+                return True
+            self.batch_ends(now)
+            if self._gathering.begin(data):
+                return True
+        whole = bytes(data)
+        self.sink(frame_of(whole, self.mtu_bytes), now)
+        return False
+
+    def batch_ends(self, now: float) -> None:
+        """Hand on what was gathered: nothing more is there at the moment."""
+        frame = self._gathering.taken()
+        if frame is not None:
+            self.sink(frame, now)
+
+    def _opened(
+        self, session: Session, datagram: memoryview, now: float, sender: int
+    ) -> memoryview | None:
+        """Return the frame of a keyed datagram; None: it has none, or is refused."""
+        proofs = session.proofs
+        try:
+            opened, answer = session.open(datagram, now, moved=sender != self._to[1])
+        except WireError as error:
+            self._refuse(error.reason, "has another key, or somebody forges datagrams", now)
+            return None
+        if answer is not None:
+            host, _port, *more = self._to
+            self._give((answer,), to=(host, sender, *more))  # type: ignore[arg-type]
+        if session.proofs != proofs:
+            self._met(sender, now)
+        return opened
 
     def told(self, number: int) -> None:
         """Take an error that the kernel has about a datagram to the other end."""

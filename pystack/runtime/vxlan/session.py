@@ -81,6 +81,7 @@ class Session:
         "_random",
         "_vni",
         "_window",
+        "proofs",
     )
 
     def __init__(self, key: bytes, vni: int, random: Callable[[int], bytes] = os.urandom) -> None:
@@ -94,16 +95,21 @@ class Session:
         self._counter = 0
         self._window = ReplayWindow()
         self._answers, self._answers_at = _MOST_ANSWERS, 0.0
+        self.proofs = 0  # how many HELLOs have proved that the other end is there at that moment
 
     @property
     def is_open(self) -> bool:
         """Tell whether the other end is known, and frames can be sent."""
         return self._peer != UNKNOWN
 
-    def hello(self, echo: bytes = NO_ECHO) -> bytes:
-        """Return a datagram that tells the other end of this session."""
+    def hello(self, echo: bytes = NO_ECHO, *, doubts: bool = False) -> bytes:
+        """Return a datagram that tells the other end of this session.
+
+        `doubts`: the other is to prove itself, though it is known.
+        """
         head = vxlan.pack_keyed(self._vni, HELLO, self._number, 0)
-        text = head + vxlan.pack_hello(Hello(self._challenge, echo, self._peer))
+        known = UNKNOWN if doubts else self._peer
+        text = head + vxlan.pack_hello(Hello(self._challenge, echo, known))
         return text + _tag(self._hello_mac, text)
 
     def seal(self, frame: Buffer) -> tuple[bytes, Buffer, bytes]:
@@ -115,16 +121,20 @@ class Session:
         mac.update(frame)
         return head, frame, mac.digest()
 
-    def open(self, datagram: memoryview, now: float) -> tuple[bytes | None, bytes | None]:
+    def open(
+        self, datagram: memoryview, now: float, *, moved: bool = False
+    ) -> tuple[memoryview | None, bytes | None]:
         """Return the frame of a datagram, and what is to be answered; None: nothing.
 
-        Raises WireError for what is not the other end's, or not new.
+        `moved`: it came from elsewhere than where the other end is taken to be; a HELLO from there
+        is asked for a proof, unless it is one. Raises WireError for what is not the other end's, or
+        not new.
         """
         said = vxlan.parse_keyed(datagram)
         if said.session == self._number:
             raise WireError("vxlan_reflected")
         if said.kind == HELLO:
-            return None, self._greeted(datagram, said, now)
+            return None, self._greeted(datagram, said, now, moved=moved)
         if said.kind != DATA:
             raise WireError("vxlan_bad_flags")
         if said.session != self._peer or self._peer == UNKNOWN:
@@ -133,7 +143,7 @@ class Session:
             raise WireError("vxlan_replayed")
         _check(self._incoming, datagram)
         self._window.note(said.counter)
-        return bytes(datagram[KEYED_BYTES:-TAG_BYTES]), None
+        return datagram[KEYED_BYTES:-TAG_BYTES], None
 
     def doubt(self, now: float) -> bytes | None:
         """Return a HELLO after a datagram of a session that is not the other's, or no more.
@@ -142,22 +152,26 @@ class Session:
         """
         return self.hello() if self._may_answer(now) else None
 
-    def _greeted(self, datagram: memoryview, said: Keyed, now: float) -> bytes | None:
+    def _greeted(
+        self, datagram: memoryview, said: Keyed, now: float, *, moved: bool
+    ) -> bytes | None:
         """Learn of a HELLO, and return the answer, if it needs one."""
         _check(self._hello_mac, datagram)
         if said.session == UNKNOWN:
             raise WireError("vxlan_bad_hello")
         hello = vxlan.parse_hello(datagram[KEYED_BYTES:-TAG_BYTES])
-        if compare_digest(hello.echo, self._challenge):
+        proved = compare_digest(hello.echo, self._challenge)
+        if proved:
+            self.proofs += 1
             # A challenge is good once: what was recorded cannot bring an old session back.
             self._challenge = self._random(CHALLENGE_BYTES)
             if said.session != self._peer:
                 self._meet(said.session)
-        if hello.known == self._number and said.session == self._peer:
+        if hello.known == self._number and said.session == self._peer and (proved or not moved):
             return None  # both know each other
         if not self._may_answer(now):
             raise WireError("vxlan_hello_limited")
-        return self.hello(hello.challenge)
+        return self.hello(hello.challenge, doubts=moved and not proved)
 
     def _meet(self, peer: bytes) -> None:
         self._peer = peer

@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from secrets import choice
 from typing import Final, NamedTuple
 
 from pystack.core.addresses import host_port
@@ -28,6 +29,14 @@ _IP_MTU: Final = 14
 _IPV6_MTU_DISCOVER: Final = 23
 _IPV6_MTU: Final = 24
 _PMTUDISC_DO: Final = 2  # of both
+_IP_RECVTOS: Final = 13
+_IPV6_RECVTCLASS: Final = 66
+_TOS4: Final = (socket.IPPROTO_IP, 1)
+_TOS6: Final = (socket.IPPROTO_IPV6, 67)
+_TOS: Final = frozenset((_TOS4, _TOS6))
+# RFC 7348 section 5: those of the private range, of which the firewalls on the way may know
+_SOURCE_PORTS: Final = range(49152, 65536)
+_TRIES: Final = 16
 
 _EXTENDED: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err
 _MOST_ERRORS: Final = 64
@@ -87,6 +96,9 @@ def open_at(family: int, host: str, port: int) -> socket.socket:
         if _IS_LINUX:
             with suppress(OSError):  # before Linux 5.0
                 sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+            is_v6 = family == socket.AF_INET6
+            level, option = (_TOS6[0], _IPV6_RECVTCLASS) if is_v6 else (_TOS4[0], _IP_RECVTOS)
+            sock.setsockopt(level, option, 1)
             if family == socket.AF_INET6:
                 # RFC 7348 section 5: a checksum of zero MUST be accepted (by IPv6 RFC 6935)
                 sock.setsockopt(SOL_UDP, UDP_NO_CHECK6_RX, 1)
@@ -95,6 +107,31 @@ def open_at(family: int, host: str, port: int) -> socket.socket:
         sock.close()
         raise DeviceError(f"cannot listen at {shown}: {_why_not(error)}") from None
     return sock
+
+
+def open_source(listening: socket.socket) -> socket.socket | None:
+    """Return a socket to send from, at another port of the same address; None: there is none.
+
+    Nobody reads it: what strangers send there fills the smallest buffer there is.
+    """
+    sock = open_socket(listening.family, socket.SOCK_DGRAM)
+    try:
+        _never_fragment(sock)
+        ask_for_errors(sock)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        if listening.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        host, _port, *more = listening.getsockname()
+        for _ in range(_TRIES):
+            with suppress(OSError):
+                sock.bind((host, choice(_SOURCE_PORTS), *more))
+                return sock
+    except OSError:
+        pass
+    sock.close()
+    return None
 
 
 def _why_not(error: OSError) -> str:
@@ -150,18 +187,32 @@ def errors_of(sock: socket.socket) -> Iterator[SendError]:
 
 
 def bare(host: str) -> str:
-    """Return an address without its zone, as datagrams of it are told by."""
+    """Return an address without its zone."""
     return host.partition("%")[0]
 
 
-def segment_bytes(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
-    """Return how long each of several datagrams is that came in one piece; 0: it is one."""
+def read_ancillary(ancillary: Sequence[tuple[int, int, bytes]]) -> tuple[int, int]:
+    """Return how long each of several datagrams is that came in one piece, and its ECN field.
+
+    The length is 0 where it is one.
+    """
+    each_bytes = mark = 0
     for level, kind, cargo in ancillary:
         if level == SOL_UDP and kind == UDP_GRO:
-            return int.from_bytes(cargo, sys.byteorder)
-    return 0
+            each_bytes = int.from_bytes(cargo, sys.byteorder)
+        elif (level, kind) in _TOS:
+            mark = cargo[0 if len(cargo) == 1 or sys.byteorder == "little" else -1] & 3
+    return each_bytes, mark
 
 
 def segmented(each_bytes: int) -> tuple[int, int, bytes]:
     """Return what tells the kernel to cut what is sent into datagrams of that length."""
     return SOL_UDP, UDP_SEGMENT, struct.pack("=H", each_bytes)
+
+
+def marked(family: int, mark: int) -> tuple[tuple[int, int, bytes], ...]:
+    """Return what tells the kernel of the ECN field of what is sent; where it can be told."""
+    if not mark or not _IS_LINUX:
+        return ()
+    level, kind = _TOS6 if family == socket.AF_INET6 else _TOS4
+    return ((level, kind, struct.pack("=i", mark)),)

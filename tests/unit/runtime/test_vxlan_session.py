@@ -175,6 +175,24 @@ def test_a_hello_that_was_held_back_is_healed_by_what_comes_next() -> None:
     assert take(b, sealed(a))[0] == FRAME
 
 
+def test_who_speaks_from_elsewhere_is_asked_for_a_proof() -> None:
+    a, b = pair()
+    keeps_alive, proofs = a.hello(), b.proofs
+    assert take(b, keeps_alive) == (None, None)
+    _, asked = b.open(memoryview(keeps_alive), 0.0, moved=True)
+    assert asked is not None
+    assert b.proofs == proofs
+    _, proof = take(a, asked)
+    assert proof is not None
+    assert b.open(memoryview(proof), 0.0, moved=True) == (None, None)
+    assert b.proofs == proofs + 1
+    _, asked = b.open(memoryview(proof), 0.0, moved=True)  # a recorded one is none
+    assert asked is not None
+    assert b.proofs == proofs + 1
+    assert take(b, sealed(a)) == (FRAME, None)
+    assert take(a, sealed(b)) == (FRAME, None)
+
+
 def test_another_network_is_another_session() -> None:
     a, b = end(1), end(2, vni=2)
     assert take(b, a.hello())[0] is None  # the socket tells networks apart, and the tag does too
