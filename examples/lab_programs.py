@@ -4,6 +4,8 @@ They are ordinary Trio programs. The first argument is the host that they run on
 from the file. One that takes `task_status` is a service: the lab does not wait for its end.
 """
 
+from contextlib import suppress
+
 import trio
 
 import pystack
@@ -13,8 +15,9 @@ async def echo(host: pystack.Host, port: int, *, task_status: trio.TaskStatus[ob
     """Send back what comes."""
 
     async def answer(stream: trio.SocketStream) -> None:
-        async for data in stream:
-            await stream.send_all(data)
+        with suppress(trio.BrokenResourceError):  # a client that was ended, and has come back
+            async for data in stream:
+                await stream.send_all(data)
 
     await trio.serve_tcp(answer, port, task_status=task_status)
 
@@ -35,8 +38,9 @@ async def sink(host: pystack.Host, port: int, *, task_status: trio.TaskStatus[ob
     """Take what comes, and throw it away."""
 
     async def swallow(stream: trio.SocketStream) -> None:
-        async for _data in stream:
-            pass
+        with suppress(trio.BrokenResourceError):
+            async for _data in stream:
+                pass
 
     await trio.serve_tcp(swallow, port, task_status=task_status)
 

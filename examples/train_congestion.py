@@ -2,8 +2,7 @@
 
 The policy has three numbers: `a = w0 + w1 (rtt / min_rtt - 1) + w2 loss`, and the window is
 multiplied by 2**a ten times a second. It is trained on lines of 0.5 to 3 Mbit/s (an argument: so
-many generations), and held against others on lines that it has not seen. With the extra `[gym]`
-(in a checkout: `scripts/environment gym` once, and then `scripts/python`).
+many generations), and held against others on lines unseen (extra gym: `scripts/environment gym`).
 """
 
 import sys

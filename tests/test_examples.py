@@ -184,6 +184,37 @@ def numbers_of(head: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")[1:]] for row in rows]
 
 
+SERVED_TWICE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import lab_programs
+import pystack
+
+
+async def main():
+    async with pystack.Network(seed=1) as net:
+        client, server = net.host("client"), net.host("server")
+        net.link(client, server, delay="20ms")
+        for port, service in enumerate((lab_programs.echo, lab_programs.sink), 7):
+            await server.start(service, server, port)
+        for port in (7, 8):
+            stream = await client.open_tcp_stream("server", port)
+            await stream.send_all(b"ping")
+            stream.abort()
+        await client.run(lab_programs.ask, client, "server", 7, 1)
+        await client.run(lab_programs.fill, client, "server", 8, 0.1)
+
+
+pystack.run(main)
+"""
+
+
+def test_the_services_of_labs_outlive_clients_that_reset() -> None:
+    lines = run([sys.executable, "-c", SERVED_TWICE, str(EXAMPLES)]).splitlines()
+    assert lines[0].startswith("client: answer 1 after ")
+    assert lines[1].startswith("client: ")
+
+
 def test_a_policy_that_is_learnt_does_better_than_cubic_on_lines_it_has_not_seen() -> None:
     pytest.importorskip("gymnasium", reason="the extra gym")
     lines = run([sys.executable, str(EXAMPLES / "train_congestion.py")]).splitlines()
