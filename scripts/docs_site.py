@@ -41,6 +41,11 @@ _BESIDE: Final = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
 }
+# The theme keeps a table's rows on one line each and a page narrow: most of a table was cut off.
+_WIDE: Final = """
+.wy-table-responsive table td, .wy-table-responsive table th { white-space: normal; }
+.wy-nav-content { max-width: 1100px; }
+"""
 _LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 _FENCE_WITH_FILE: Final = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
 
@@ -60,8 +65,7 @@ def on_files(files: Files, config: "MkDocsConfig") -> Files:
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     for page, text in reference_pages().items():
         files.append(File.generated(config, page, content=text))
-    css = code_style()
-    files.append(File.generated(config, "css/code.css", content=css))
+    files.append(File.generated(config, "css/code.css", content=code_style() + _WIDE))
     return files
 
 

@@ -31,9 +31,9 @@ class Progress:
 
     def __str__(self) -> str:
         parts = [f"{self.done} of {self.total} runs"]
-        if self.rate:
+        if self.rate and not self.is_ending:  # what is left will not be run
             parts.append(f"{self.rate:.3g}/s")
-        if self.left_s:
+        if self.left_s and not self.is_ending:
             parts.append(f"{_duration(self.left_s)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")

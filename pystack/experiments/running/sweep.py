@@ -90,7 +90,8 @@ def run(
                 if asked.first is not None:
                     raise Stopped(asked.first, sweep.stopped())
         except BaseException:
-            with contextlib.suppress(Exception):  # what went wrong first is what matters
+            # What went wrong first is what matters, a Ctrl-C more among it: the journal has it all.
+            with contextlib.suppress(Exception, KeyboardInterrupt):
                 store.finish()
             raise
         store.finish()
@@ -148,7 +149,7 @@ class _Sweep:
         """Say how far it came."""
         return (
             f"stopped: {self._done} of {self._total} runs are done and kept in "
-            f"{self._store.folder}; resume goes on there"
+            f"{self._store.folder}; resume goes on there (--resume)"
         )
 
     def _keep(self, done: Done) -> None:

@@ -20,7 +20,7 @@ AT_WORK = Progress(done=30, total=1000, failed=2, rate=4.0, last_error="run 7 (x
         (Progress(0, 9000, 0, 1.0), "0 of 9000 runs, 1/s, 2 h 30 min left"),
         (Progress(10, 10, 0, 0.251), "10 of 10 runs, 0.251/s"),
         (
-            Progress(3, 10, 0, None, is_ending=True),
+            Progress(3, 10, 0, 2.0, is_ending=True),
             "3 of 10 runs, ending what has begun; Ctrl-C again stops at once",
         ),
     ],

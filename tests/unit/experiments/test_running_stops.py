@@ -18,7 +18,8 @@ from experiment_points import slow, square
 
 from pystack.experiments import Experiment
 from pystack.experiments.results import Results
-from pystack.experiments.running import run
+from pystack.experiments.running import Stopped, run
+from pystack.experiments.running.store import Store
 
 TESTS: Final = Path(__file__).parents[2]
 SWEEP: Final = f"""
@@ -126,11 +127,28 @@ def test_the_first_ctrl_c_lets_runs_end_that_have_begun(
     kept = numbers_in(tmp_path)
     assert said == (
         f"pystack.experiments.running.sweep.Stopped: stopped: {len(kept)} of 12 runs are done and "
-        f"kept in {tmp_path}; resume goes on there"
+        f"kept in {tmp_path}; resume goes on there (--resume)"
     )
     assert 2 <= len(kept) < 12
     assert kept == list(range(len(kept))), "a run that had begun was thrown away"
     assert (tmp_path / "rows.parquet").exists()
+
+
+def test_ctrl_c_while_the_table_is_written_still_says_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(self: Store) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "finish", finish)
+    experiment = Experiment(slow, {"x": list(range(4))}, constants={"wait_s": 0})
+    with pytest.raises(Stopped, match=r"stopped: \d of 4 runs are done and kept in"):
+        run(
+            experiment,
+            to=tmp_path,
+            processes=1,
+            on_progress=lambda _progress: signal.raise_signal(signal.SIGTERM),
+        )
 
 
 @pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
