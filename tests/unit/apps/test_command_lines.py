@@ -225,7 +225,7 @@ async def test_the_last_word_goes_behind_the_replies_that_were_not_sent() -> Non
     assert await client.receive_some() == b"250 kept\r\n421 closing\r\n"
 
 
-@pytest.mark.parametrize("raw", [b"\r\n" * 100_000, b"\n" * 100_000, b"a\r\n" * 60_000])
+@pytest.mark.parametrize("raw", [b"\r\n" * 20_000, b"\n" * 20_000, b"a\r\n" * 12_000])
 async def test_however_many_lines_come_at_once_others_run_soon(raw: bytes) -> None:
     client, server = trio.testing.memory_stream_pair()
     await client.send_all(raw)
