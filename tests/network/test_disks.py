@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +17,14 @@ import pystack
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
 
+@pytest.fixture(autouse=True)
+def _copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is copied off the disks lie where pytest throws it away."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 def after_a_crash(write: Callable[[Path], None], seed: int = 1, *, crash: bool = True) -> Path:
     """Run what writes to a host's disk, cut its power, and return a copy of what is left."""
-    import shutil
-    import tempfile
-
     copy = Path(tempfile.mkdtemp()) / "left"
 
     async def main() -> None:
