@@ -31,6 +31,8 @@ PUBLIC_MODULES: Final = (
         [
             *(f"pystack.{path.stem}" for path in ROOT.glob("pystack/[!_]*.py")),
             "pystack.experiments",
+            "pystack.experiments.plot",
+            "pystack.experiments.statistics",
             "pystack.gym",
         ]
     ),
@@ -117,7 +119,8 @@ def reference_pages() -> dict[str, str]:
             here = f"{module}.{name}"
             place = places.setdefault(id(getattr(loaded, name)), here)
             index.append(f"- [`{name}`][{place}]")
-            text += [f"::: {here}" if place == here else f"`{name}` is [`{place}`][{place}].", ""]
+            is_here = place == here and here not in PUBLIC_MODULES  # those have pages
+            text += [f"::: {here}" if is_here else f"`{name}` is [`{place}`][{place}].", ""]
         index.append("")
         pages[f"reference/{page_of(module)}"] = "\n".join(text)
     pages["reference/index.md"] = "\n".join(index)

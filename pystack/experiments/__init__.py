@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from pystack.experiments.bundle import Source
 from pystack.experiments.experiment import Experiment, Function, Measured
 from pystack.experiments.file import from_file
 from pystack.experiments.labs import lab
@@ -22,7 +23,7 @@ from pystack.experiments.model import (
     Value,
 )
 from pystack.experiments.parameters import Axis, Sample, sample, zipped
-from pystack.experiments.results.reading import Results, load, load_series
+from pystack.experiments.results import Results, Row, load, load_series
 from pystack.experiments.running import Progress, RunningError, Stopped, run
 from pystack.experiments.runs import Run, SeriesWriter
 from pystack.experiments.spans import Span, log_span, span
@@ -45,11 +46,13 @@ __all__ = [
     "Point",
     "Progress",
     "Results",
+    "Row",
     "Run",
     "RunningError",
     "Sample",
     "SeriesSpec",
     "SeriesWriter",
+    "Source",
     "Span",
     "Stopped",
     "Track",

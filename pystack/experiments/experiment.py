@@ -93,9 +93,12 @@ class Experiment:
         """Raises ConfigError for everything that can be found wrong before it runs.
 
         `base`: a function of a module, "module:function" or "mine.py:function", or a `lab`.
-        `seeds`: how many, 1 to n, or which; each has its own run at each combination. `measure`,
-        `series`: what a meter finds in the networks that run; `flows`, `link` and `after_s` (of
-        virtual time) say of what. `files`: further ones that are needed, beside that of the base.
+        `constants`: what the base is given at each point, beside the parameters. `seeds`: how many,
+        1 to n, or which; each has its own run at each combination. `measure`, `series`: what a
+        meter finds in the networks that run; `flows`, `link` and `after_s` (virtual time: seconds,
+        or "2s") say of what, as for `Meter`. `limits`: None: 60 s, 2 GiB and two attempts a run.
+        `compare`: what tables and plots hold against each other. `name`: of the folder of results;
+        "": the function's or the file's. `files`: further ones that are needed, or patterns.
         """
         if isinstance(base, str):
             base = source_named(base, Path())

@@ -105,7 +105,10 @@ class Sample(Axis):
 
 
 def zipped(columns: Mapping[str, Values] | None = None, /, **more: Values) -> Axis:
-    """Return parameters that advance together: `zipped(rate=["1mbit", "9mbit"], limit=[5, 50])`."""
+    """Return parameters that advance together: `zipped(rate=["1mbit", "9mbit"], limit=[5, 50])`.
+
+    Each has as many values as the others. Raises ConfigError.
+    """
     found = _columns({**(columns or {}), **more}, "a zip")
     counts = {name: _count(values) for name, values in found.items()}
     if len(set(counts.values())) > 1:
@@ -119,7 +122,8 @@ def sample(
 ) -> Sample:
     """Return a Latin hypercube sample: `sample(100, rate=log_span("1mbit", "1gbit"))`. Needs scipy.
 
-    A list takes part too, each of its values as often as the others.
+    `points`: 1 to 1,000,000. A list takes part too, each of its values as often as the others.
+    `seed`: of what is drawn, 0 or more. Raises ConfigError.
     """
     return Sample(_columns({**(columns or {}), **more}, "a sample"), points, seed)
 

@@ -140,9 +140,7 @@ class _Units:
     def __init__(self, low: str, high: str) -> None:
         self._low, self._high = low, high
         is_one = low.lower() == high.lower()
-        self._ratio = (
-            1.0 if is_one else ratio_of_units(high, low)
-        )  # of the high end's to the low end's
+        self._ratio = 1.0 if is_one else ratio_of_units(high, low)  # the high end's to the low's
 
     def text(self, number: float, digits: int) -> str:
         """Return a number in the unit of the low end as a text, in the unit that reads better."""
@@ -201,11 +199,15 @@ def _ends(first: object, last: object) -> tuple[float, float]:
 def span(low: float | str, high: float | str, *, steps: int | None = None) -> Span:
     """Return evenly spaced values, both ends in: `span("10ms", "100ms", steps=5)`.
 
-    Without `steps`, every whole number between two of them; in a `sample`, any value.
+    Ends are numbers, or texts of one kind of unit. `steps`: how many values, 2 to 1,000,000; None:
+    every whole number between two of them; in a `sample`, any value. Raises ConfigError.
     """
     return Span(low, high, steps)
 
 
 def log_span(low: float | str, high: float | str, *, steps: int | None = None) -> Span:
-    """Return values with even steps of their logarithm, both ends in."""
+    """Return values with even steps of their logarithm: `log_span("1mbit", "1gbit", steps=4)`.
+
+    As `span`; both ends are above 0.
+    """
     return Span(low, high, steps, is_log=True)

@@ -15,8 +15,19 @@ from typing import Any, Final
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 
-CONFIDENCE: Final = 0.95
-RESAMPLES: Final = 4000
+__all__ = [
+    "CONFIDENCE",
+    "RESAMPLES",
+    "Estimate",
+    "Paired",
+    "jain",
+    "median",
+    "paired",
+    "quantile",
+]
+
+CONFIDENCE: Final = 0.95  # of an interval, unless another is asked for
+RESAMPLES: Final = 4000  # of a bootstrap
 # 32 MiB of them at a time, of however many runs
 _AT_ONCE: Final = 1 << 22
 

@@ -1,6 +1,7 @@
 """The public names: looked up late, all of them there, each with a docstring."""
 
 import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -11,11 +12,12 @@ from typing import Final, get_type_hints
 import pytest
 
 import pystack
+from pystack import experiments
 from pystack.plugins import CongestionControl
 
 MODULES: Final = (
-    *("pystack", "pystack.events", "pystack.experiments", "pystack.gym"),
-    *("pystack.plugins", "pystack.testing"),
+    *("pystack", "pystack.events", "pystack.experiments", "pystack.experiments.plot"),
+    *("pystack.experiments.statistics", "pystack.gym", "pystack.plugins", "pystack.testing"),
 )
 NAMES: Final = [
     (module, name)
@@ -32,9 +34,11 @@ WANTED: Final = {
     "NondeterminismError",
     "pystack.events": "Event Observer Frame FrameSeen Dropped NeighborChanged TcpStateChanged "
     "TcpRetransmitted TcpSoftError TcpRepair TcpMeasured FellBehind",
-    "pystack.experiments": "Experiment Results Run Limits Compare SeriesSpec Meter run load "
+    "pystack.experiments": "Experiment Results Row Run Limits Compare SeriesSpec Meter run load "
     "load_series from_file lab span log_span zipped sample dumbbell request_response plot "
     "statistics",
+    "pystack.experiments.plot": "Picture box cdf curve fairness heatmap pareto sequence series",
+    "pystack.experiments.statistics": "Estimate Paired jain median paired quantile",
     "pystack.gym": "CongestionEnv Interval Scene SceneMaker Reward REWARDS",
     "pystack.plugins": "Port Impairment Qdisc CongestionControl LossRecovery Service Observer "
     "AckSample LossSample ControlDefaults Scene PortContext ServiceOptions Departures Report",
@@ -67,6 +71,27 @@ def test_every_public_name_has_a_docstring_of_its_own(module: str, name: str) ->
     for attribute, member in vars(thing).items():
         if inspect.isfunction(member) and not attribute.startswith("_"):
             assert member.__doc__, f"{name}.{attribute}"
+
+
+def test_what_results_and_labs_give_can_be_named() -> None:
+    named = {
+        get_type_hints(function)["return"]
+        for function in (experiments.Results.rows.fget, experiments.lab)
+        if function is not None
+    }
+    assert named == {tuple[experiments.Row, ...], experiments.Source}
+
+
+def test_examples_in_docstrings_are_what_they_say() -> None:
+    """Calls without a file, as they stand there: all can be made."""
+    made = {}
+    for name in ("span", "log_span", "zipped", "sample"):
+        [call] = re.findall(rf"`({name}\(.+?\))`", getattr(experiments, name).__doc__)
+        made[name] = eval(call, dict(vars(experiments)))
+    assert made["span"].values() == ("10ms", "32.5ms", "55ms", "77.5ms", "100ms")
+    assert made["log_span"].values() == ("1mbit", "10mbit", "100mbit", "1gbit")
+    assert made["zipped"].rows == [("1mbit", 5), ("9mbit", 50)]
+    assert made["sample"].count == 100
 
 
 def test_the_modules_of_public_names_are_attributes_too() -> None:

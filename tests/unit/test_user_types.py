@@ -87,6 +87,7 @@ def complaints(folder: Path, *lines: str) -> list[list[str]]:
 
 
 STREAM: Final = "(await a.open_tcp_stream('b', 80))"
+EX: Final = "import pystack.experiments as ex"
 # Lines that are wrong, and what is named in the one error about each.
 WRONG: Final = {
     'net.link(a, b, dely="20ms")': 'keyword argument "dely" for "link" of "Network"',
@@ -107,6 +108,11 @@ WRONG: Final = {
     f"{STREAM}.watch().taken()[0].cwnd": '"TcpSample" has no attribute "cwnd"',
     f"{STREAM}.set_congestion(5)": '"set_congestion" of "TcpStream"',
     "import pystack.gym; pystack.gym.CongestionEnv(action='warp')": '"action" to "CongestionEnv"',
+    f"{EX}; ex.Experiment(ex.dumbbell, seed=5)": 'keyword argument "seed" for "Experiment"',
+    f"{EX}; ex.run(ex.from_file('x.toml'), too='out')": 'keyword argument "too" for "run"',
+    f"{EX}; ex.load('out', as_='panda')": '"as_" to "load"',
+    f"{EX}; ex.plot.cdf('out', bye='rate')": 'keyword argument "bye" for "cdf"',
+    f"{EX}; ex.Results('out').rows[0].measure": '"Row" has no attribute "measure"',
 }
 RIGHT: Final = (
     "link.set(qdisc='fq_codel limit 100', rate=1e6, drop=[3, 5])",
@@ -123,6 +129,15 @@ RIGHT: Final = (
     f"{STREAM}.steer(cwnd_bytes=30_000, pacing_bps=4e6); {STREAM}.set_congestion(Polite)",
     "import pystack.gym; env = pystack.gym.CongestionEnv(rate='1mbit', reward=lambda step: "
     "step.throughput_bps); print(env.reset(seed=1)[0].sum(), env.step([0.5])[1])",
+    f"{EX}; axes = [{{'rtt': ex.span(1, 9)}}, ex.sample(9, rate=ex.log_span('1mbit', '1gbit'))]; "
+    "e = ex.Experiment(ex.dumbbell, axes, seeds=5, measure=['goodput', 'rtt p50'], "
+    "series=ex.SeriesSpec(('cwnd',)), limits=ex.Limits(time_s=5), "
+    "compare=ex.Compare('goodput_bps', 'rtt', 1)); "
+    "print(e.point(0).seed + 1, ex.run(e, to='out', processes=2).rows[0].measures['x'])",
+    f"{EX}; lab: ex.Source = ex.lab('x.toml', {{'links.a-b.rate': '{{rate}}'}}, for_='5s'); "
+    "rows: tuple[ex.Row, ...] = ex.Results('out').failed; print(rows[0].error.upper(), lab.folder)",
+    f"{EX}; print(ex.plot.cdf('out', 'rtt_p95', by='control').save('x.svg').name, "
+    "ex.statistics.jain([1.0, 2.0]), ex.load('out', as_='polars'))",
 )
 
 
