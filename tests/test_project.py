@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -125,6 +126,24 @@ def test_nothing_is_left_for_later() -> None:
         if UNFINISHED.search(line)
     ]
     assert found == []
+
+
+def test_each_decision_is_in_the_index() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "decisions_index.py"))
+    page = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+    assert script["indexed"](page) == page, "run scripts/python scripts/decisions_index.py"
+
+
+def test_a_decision_that_is_new_goes_to_the_end_of_the_index() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "decisions_index.py"))
+    begin, end = script["_BEGIN"], script["_END"]
+    page = f"# D\n\n{begin}\n**TCP**\n\n- [One's `own`](#x)\n- [Gone](#gone)\n\n{end}"
+    page += "\n## One's `own`\n\n## Two_2, and 3\n"
+    index = script["indexed"](page).partition(begin)[2].partition(end)[0]
+    assert index.split("\n") == [
+        *("", "**TCP**", "", "- [One's `own`](#ones-own)", ""),
+        *("**Newest**", "", "- [Two_2, and 3](#two_2-and-3)", "", ""),
+    ]
 
 
 def test_the_version_is_the_same_everywhere() -> None:
