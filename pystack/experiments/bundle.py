@@ -101,9 +101,7 @@ def found_files(folder: Path, patterns: Iterable[str | Path]) -> Bundle:
     for pattern in map(str, patterns):
         path = PurePosixPath(pattern)
         if not path.parts or path.is_absolute() or ".." in path.parts:
-            raise ConfigError(
-                f"{pattern!r} is not in {folder} or below: what travels with an experiment is"
-            )
+            raise outside(pattern, folder)
         try:
             paths = sorted(path for path in folder.glob(pattern) if path.is_file())
         except (ValueError, NotImplementedError, OSError) as error:
@@ -113,6 +111,11 @@ def found_files(folder: Path, patterns: Iterable[str | Path]) -> Bundle:
         for each in paths:
             found[each.relative_to(folder).as_posix()] = _read(each)
     return Bundle(found)
+
+
+def outside(path: str | Path, folder: Path) -> ConfigError:
+    """Return the error that a file is not in the folder of the experiment, nor below."""
+    return ConfigError(f"{str(path)!r} is outside of {folder}: only files in there can travel")
 
 
 def module_files(folder: Path, module: str, path: Path, root: Path) -> Bundle:

@@ -19,7 +19,7 @@ from typing import Final
 
 from pystack.core.errors import ConfigError, one_line
 from pystack.core.suggest import suggest
-from pystack.experiments.bundle import INSTALLED, LIBRARIES, Bundle, Source, module_files
+from pystack.experiments.bundle import INSTALLED, LIBRARIES, Bundle, Source, module_files, outside
 from pystack.experiments.model import FunctionBase, WordError
 
 # What a function may name beside parameters and constants.
@@ -102,7 +102,7 @@ def source_named(text: str, folder: Path) -> Source:
             known = [each.name for each in sorted(folder.glob("*.py"))]
             raise ConfigError(f"there is no file {place!r} in {folder}{suggest(place, known)}")
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"{place!r} is not in {folder} or below: what travels with it is")
+            raise outside(place, folder)
         dotted, top = _NO_IDENTIFIER.sub("_", path.stem), path.parent
     if _is_installed(dotted.partition(".")[0]):
         raise ConfigError(

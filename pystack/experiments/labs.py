@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
-from pystack.experiments.bundle import Bundle, Source, module_files
+from pystack.experiments.bundle import Bundle, Source, module_files, outside
 from pystack.experiments.model import LabBase, Value, WordError
 from pystack.experiments.runs import Run
 from pystack.experiments.values import check_value
@@ -42,7 +42,7 @@ def lab(
 
     file = Path(path) if folder is None else folder / path
     if folder is not None and not file.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{path} is not in {folder} or below: what travels with it is")
+        raise outside(path, folder)
     top = file.parent if folder is None else folder
     for place, value in (places or {}).items():
         if parts_of(place) == ["seed"]:
@@ -125,11 +125,7 @@ def check_lab(
 
     `parameters`: the names of those that vary.
     """
-    from pystack.runtime.lab.functions import (
-        import_programs,
-        is_service,
-        offered,
-    )
+    from pystack.runtime.lab.functions import import_programs, is_service, offered
 
     spec: LabSpec | None = None
     used = {name for value in base.places.values() for name in names_in(value)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pystack import TcpState, TcpStream
+from pystack import TcpStream
 from pystack.core.errors import ConfigError
 from pystack.gym.interval import Interval
 from pystack.gym.scene import Scene
@@ -10,6 +10,7 @@ from pystack.link.link import Link
 from pystack.link.pipe import Pipe
 from pystack.tcp import live
 from pystack.tcp.connection import Connection
+from pystack.tcp.states import OVER
 
 
 class Meter:
@@ -27,7 +28,7 @@ class Meter:
     @property
     def is_over(self) -> bool:
         """Tell whether the connection has ended."""
-        return self._connection.state in (TcpState.CLOSED, TcpState.TIME_WAIT)
+        return self._connection.state in OVER
 
     @property
     def segment_bytes(self) -> int:
@@ -42,7 +43,7 @@ class Meter:
     def interval(self, now: float, interval_s: float) -> Interval:
         """Return what has been since the last one."""
         conn = self._connection
-        delivered_bytes = conn.bytes_acked + conn.recovery.info().sacked_bytes
+        delivered_bytes = live.delivered_bytes(conn)
         delivered = max(delivered_bytes - self._delivered_bytes, 0)
         sent = conn.bytes_sent - self._sent_bytes
         again = conn.bytes_retransmitted - self._again_bytes

@@ -51,7 +51,7 @@ from pystack.stack.neighbors import Neighbor
 from pystack.stack.ports import ANY
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.listener import DEFAULT_BACKLOG
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER
 from pystack.wire.ip_options import SourceRoute
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ IPERF3_PORT: Final = 5201
 # half a millisecond is sent a probe; and the timer, which then runs out as often, takes a tenth
 # of the time of a bulk transfer.
 _REAL_PROBE_SLACK_S: Final = 2e-3
-_FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
 def make_host(name: str, driver: Driver, seed: int, names: Names | None = None) -> Host:
@@ -566,7 +565,7 @@ class Host:
             self.tcp.release(socket, self.now())
             socket.on_signal = lambda _signal: progress.wake()
         with trio.move_on_after(grace_s):
-            while any(socket.connection.state not in _FINISHED for socket in self.tcp):
+            while any(socket.connection.state not in OVER for socket in self.tcp):
                 await progress.wait()
         for socket in self.tcp:
             self.tcp.abort(socket, self.now())

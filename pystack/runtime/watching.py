@@ -20,7 +20,7 @@ from pystack.core.units import parse_time_s
 from pystack.runtime.driver.driver import Waiter
 from pystack.tcp import live
 from pystack.tcp.live import TcpSample, What
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER
 
 if TYPE_CHECKING:
     from pystack.link.link import Link
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
 DEFAULT_BUFFER: Final = 4096
-_OVER: Final = (TcpState.CLOSED, TcpState.TIME_WAIT)
 
 
 class Watch:
@@ -65,7 +64,7 @@ class Watch:
         self._rate_bps: float | None = None  # None: not for a whole round trip yet
         self._end: Callable[[], None] | None = None  # None: it goes by time
         self._timer: Handle | None = None  # None: it goes by ACKs
-        if self._connection.state in _OVER:
+        if self._connection.state in OVER:
             self._ended = True
         elif self._every_s is None:
             self._end = live.watch(self._connection, self._told)
@@ -138,7 +137,7 @@ class Watch:
 
     def _tick(self, now: float) -> None:
         conn = self._connection
-        if conn.state in _OVER:
+        if conn.state in OVER:
             self.close()
             return
         rate_bps = None if conn.rates is not None else self._rate(conn, now, 0.0)
@@ -147,7 +146,7 @@ class Watch:
 
     def _rate(self, conn: Connection, now: float, over_s: float) -> float | None:
         """Return how fast data was delivered, over `over_s` at least."""
-        delivered_bytes = conn.bytes_acked + conn.recovery.info().sacked_bytes
+        delivered_bytes = live.delivered_bytes(conn)
         if self._rate_from is None:
             self._rate_from = now, delivered_bytes
             return None

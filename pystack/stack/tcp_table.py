@@ -32,7 +32,7 @@ from pystack.tcp.events import Signal
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import unwrap
 from pystack.tcp.shared import Shared
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER, TcpState
 from pystack.tcp.tcb import NEVER
 from pystack.wire import icmp, ipv4, tcp
 from pystack.wire.headers import pack_ends
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from pystack.stack.routes import Route
 
 _HANDSHAKE_STATES: Final = frozenset({TcpState.CLOSED, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
-
-_OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
 class TcpTable:
@@ -279,7 +277,7 @@ class TcpTable:
         socket.on_signal = socket.on_error = None
         socket.connection.release(now)
         self.pump(socket, now)
-        if socket.connection.state not in _OVER:
+        if socket.connection.state not in OVER:
             self.memory.orphaned(socket, now)
 
     def abort(self, socket: TcpSocket, now: float) -> None:
@@ -324,7 +322,7 @@ class TcpTable:
             held_bytes += reading.out_of_order.cost_bytes
         if held_bytes != socket.held_bytes:
             self._count_memory(socket, held_bytes, now)
-        if connection.state in _OVER and self._let_go(socket, now):
+        if connection.state in OVER and self._let_go(socket, now):
             return
         wanted_at = connection.next_timeout()
         timer = socket.timer

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pystack.tcp import ack_policy, control, output, receive_buffer, send_buffer, timers
-from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
+from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, OVER, TcpState
 from pystack.tcp.tcb import Timer
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def read(conn: Connection, max_bytes: int, now: float) -> bytes:
 def close(conn: Connection, now: float) -> None:
     """CLOSE: our FIN follows what is queued. A second time does nothing."""
     tcb = conn.tcb
-    if tcb.fin_seq is not None or conn.state in (TcpState.CLOSED, TcpState.TIME_WAIT):
+    if tcb.fin_seq is not None or conn.state in OVER:
         return
     if conn.state is TcpState.SYN_SENT:
         conn.finish(None)

@@ -1,7 +1,7 @@
 """A live connection watched and steered, and its congestion control exchanged.
 
-Both put a `Live` around the control that the connection has, and take it away when nobody needs it
-any more: a connection that nobody watches or steers has nothing of this, and pays nothing for it.
+Watching and steering put a `Live` around the control that the connection has, and take it away when
+nobody needs it any more: a connection that nobody watches or steers pays nothing for it.
 """
 
 from __future__ import annotations
@@ -182,6 +182,11 @@ def control_of(conn: Connection) -> CongestionControl:
     """Return the control that the connection has, without those who watch it."""
     held = conn.congestion
     return held.inner if isinstance(held, Live) else held
+
+
+def delivered_bytes(conn: Connection) -> int:
+    """Return what was acknowledged so far, cumulatively or by SACK."""
+    return conn.bytes_acked + conn.recovery.info().sacked_bytes
 
 
 def sample(

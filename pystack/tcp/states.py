@@ -46,6 +46,8 @@ LEGAL: Final[dict[TcpState, frozenset[TcpState]]] = {
     TcpState.TIME_WAIT: frozenset({TcpState.CLOSED}),
 }
 
+# Where nothing of the connection is left but its name
+OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 # Where the user may still write, section 3.10.2 (in SYN-SENT and SYN-RECEIVED it is queued)
 MAY_WRITE: Final = frozenset(
     {TcpState.SYN_SENT, TcpState.SYN_RECEIVED, TcpState.ESTABLISHED, TcpState.CLOSE_WAIT}

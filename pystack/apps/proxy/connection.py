@@ -21,7 +21,7 @@ from pystack.core.errors import ConfigError
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.splice import Splice, SpliceResult
 from pystack.runtime.splice.stack_side import StackAcceptor
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER, TcpState
 
 if TYPE_CHECKING:
     from random import Random
@@ -317,7 +317,7 @@ class Connection:
         assert self._ended is not None
         ended, has_heard_all = self._ended
         rest = self._left_tcp if self._right_tcp is None else self._right_tcp
-        still_sends = ended.connection.state not in (TcpState.CLOSED, TcpState.TIME_WAIT)
+        still_sends = ended.connection.state not in OVER
         if still_sends or (has_heard_all and rest.connection.state in _HAVE_HEARD_THE_END):
             self._one_ended()  # it goes on by itself, however slowly
         else:

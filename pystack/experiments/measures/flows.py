@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pystack.core.addresses import Ip
 from pystack.core.errors import ConfigError
 from pystack.experiments.measures.distribution import Distribution, Weighted
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER, TcpState
 
 if TYPE_CHECKING:
     from pystack.experiments.model import Track
@@ -325,12 +325,12 @@ class FlowBook:
             end.got_fin_at = now
             self._ended(end, now)
         if state is TcpState.FIN_WAIT_2 or (
-            state in (TcpState.TIME_WAIT, TcpState.CLOSED)
+            state in OVER
             and old in (TcpState.FIN_WAIT_1, TcpState.CLOSING, TcpState.LAST_ACK)
             and connection.error is None
         ):
             end.fin_acked_at = now
-        if state in (TcpState.CLOSED, TcpState.TIME_WAIT):
+        if state in OVER:
             self._close(end, connection, now)
 
     def _close(self, end: End, connection: Connection, now: float) -> None:

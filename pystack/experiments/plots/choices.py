@@ -112,7 +112,10 @@ def choose(
             f"there is nothing to show: {'this run' if len(rows) == 1 else 'all these runs'} "
             f"failed ({first.ended}: {first.error})"
         )
-    names = _default_by(well, sheet) if by is None else _named(by, sheet)
+    if by is not None:
+        names = _named(by, sheet)
+    else:  # the lines of one run are its flows
+        names = _default_by(well, sheet) if number is None else ()
     made = Chosen(found, sheet, well, len(rows) - len(well), names)
     if lines and (count := len(made.groups)) > MOST_LINES:
         raise ConfigError(

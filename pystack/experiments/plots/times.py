@@ -42,6 +42,22 @@ _STEPS: Final = 300  # of time, where runs are put together
 _SEQUENCE: Final = "sequence_"
 _WINDOW_S: Final = 1.0
 _MOST_SHAPES: Final = 5000  # of an SVG: more are a picture in it, which opens at once
+# Series of sequence numbers: what they are called, and what they look like
+_PARTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
+    "acked": ("acknowledged", {"color": COLOURS[2], "linewidth": 1.2, "zorder": 2}),
+    "sacked": (
+        "SACK",
+        {"color": COLOURS[5], "marker": "|", "linestyle": "none", "markersize": 4, "zorder": 2.5},
+    ),
+    "sent": (
+        "sent",
+        {"color": COLOURS[0], "marker": ".", "linestyle": "none", "markersize": 2.6, "zorder": 3},
+    ),
+    "retransmitted": (
+        "retransmitted",
+        {"color": COLOURS[1], "marker": "x", "linestyle": "none", "markersize": 5, "zorder": 4},
+    ),
+}
 
 
 def series(
@@ -61,9 +77,7 @@ def series(
     `until`: times (s, or "2s") to show. Around a median, a band holds the middle half of the runs
     and flows. Raises ConfigError.
     """
-    made = choose(
-        results, () if number is not None and by is None else by, where=where, number=number
-    )
+    made = choose(results, by, where=where, number=number)
     names = _series(of, made)
     lines = _within(lines_of(made, names), begin, until)
     is_one = len({line.row.number for line in lines}) == 1
@@ -117,9 +131,7 @@ def fairness(
     window_s = parse_time_s(window)
     if not window_s > 0:
         raise ConfigError("a window of 0 s holds nothing: use window = '1s'")
-    made = choose(
-        results, () if number is not None and by is None else by, where=where, number=number
-    )
+    made = choose(results, by, where=where, number=number)
     _series("goodput", made)
     runs, most = _shares(made, window_s)
     with looks():
@@ -210,23 +222,6 @@ def sequence(
             f"run {made.rows[0].number}"
         )
         return paper.finish(made.title(title), made.caption(what), "")
-
-
-_PARTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
-    "acked": ("acknowledged", {"color": COLOURS[2], "linewidth": 1.2, "zorder": 2}),
-    "sacked": (
-        "SACK",
-        {"color": COLOURS[5], "marker": "|", "linestyle": "none", "markersize": 4, "zorder": 2.5},
-    ),
-    "sent": (
-        "sent",
-        {"color": COLOURS[0], "marker": ".", "linestyle": "none", "markersize": 2.6, "zorder": 3},
-    ),
-    "retransmitted": (
-        "retransmitted",
-        {"color": COLOURS[1], "marker": "x", "linestyle": "none", "markersize": 5, "zorder": 4},
-    ),
-}
 
 
 def _series(of: str | Sequence[str] | None, made: Chosen) -> list[str]:

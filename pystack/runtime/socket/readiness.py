@@ -10,7 +10,7 @@ from pystack.runtime.socket.datagram_ends import DatagramEnd
 from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.stream_ends import StreamEnd
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER, TcpState
 
 # Linux's numbers: other platforms have no epoll
 IN: Final = 0x001
@@ -48,7 +48,7 @@ def _(end: StreamEnd) -> int:
             mask |= _READ | RDHUP
         return mask | ERR if end.soft_error else mask
     connection = connected.connection
-    over = connection.state in stream_state.OVER
+    over = connection.state in OVER
     no_more_comes = end.read_shut or over or stream_state.peer_is_done(connected)
     no_more_goes = end.write_shut or over
     mask = 0

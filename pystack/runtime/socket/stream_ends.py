@@ -27,13 +27,13 @@ from pystack.runtime.socket.socket_calls import (
 )
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import SocketOptions
-from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
+from pystack.runtime.socket.stream_state import NO_PEER, peer_is_done
 from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
 from pystack.stack import tcp_socket
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_buffer
 from pystack.tcp.events import Signal
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER, TcpState
 from pystack.wire.ip_options import find_source_route
 
 if TYPE_CHECKING:

@@ -17,14 +17,13 @@ from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
 from pystack.runtime.socket.socket_calls import MSG_OOB, MSG_TRUNC, Received
 from pystack.runtime.socket.tcp_sockopts import Key
 from pystack.tcp import send_buffer, urgent
-from pystack.tcp.states import TcpState
+from pystack.tcp.states import OVER, TcpState
 
 if TYPE_CHECKING:
     from pystack.runtime.socket.stream_ends import StreamEnd
     from pystack.stack.tcp_socket import TcpSocket
 
-# Linux has no socket in TIME-WAIT: for its user it is closed.
-OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
+# Linux has no socket in TIME-WAIT: for its user it is closed, as for all who ask for `OVER`.
 NO_PEER: Final = OVER | {TcpState.SYN_SENT}
 
 

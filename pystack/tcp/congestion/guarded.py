@@ -193,6 +193,10 @@ class Guarded(Around):
         """Hand it on."""
         self._tell("on_idle", now, idle_s, rto_s)
 
+    def fail(self, error: Exception) -> None:
+        """Be one that works no more: it could not be made."""
+        self._end(one_line(error), error)
+
     def _wish(self, what: str) -> bool:
         if self.failure is None:
             try:
@@ -210,10 +214,6 @@ class Guarded(Around):
                 getattr(self.inner, what)(*told)
             except Exception as error:
                 self._fail(what, error)
-
-    def fail(self, error: Exception) -> None:
-        """Be one that works no more: it could not be made."""
-        self._end(one_line(error), error)
 
     def _fail(self, what: str, error: Exception) -> None:
         said = one_line(error)
