@@ -46,5 +46,10 @@ def anchor(title: str) -> str:
     return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", title).lower())
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Bring the page up to date."""
     DECISIONS.write_text(indexed(DECISIONS.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    write()

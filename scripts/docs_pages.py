@@ -138,10 +138,12 @@ def ladder_picture() -> str:
 
 
 if __name__ == "__main__":
+    import decisions_index
     import experiment_pictures
     import what_happens
 
     what_happens.write()
+    decisions_index.write()
     COUNTERS.write_text(counters_page(), "utf-8")
     LINKS.write_text(links_page(), "utf-8")
     CONTROL.write_text(control_page(), "utf-8")
