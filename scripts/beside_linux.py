@@ -1,6 +1,7 @@
 """Linux's congestion controls and ours over the same emulated lines: prints a table.
 
-As root, with the kernel's BBR at hand (`modprobe tcp_bbr`); it takes three minutes:
+As root, with the kernel's BBR at hand (`modprobe tcp_bbr`); it takes nine minutes, a line of it 50
+seconds (`--only 3`):
 
     .venv/bin/python scripts/beside_linux.py
 
@@ -10,12 +11,16 @@ over the same links in virtual time. Nothing leaves the namespaces.
 
 import argparse
 import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import trio
 
 import pystack
 from pystack.experiments import Meter, dumbbell
+from pystack.link.words import NetemWords
 
 PORT: Final = 5001
 UP_S: Final = 5.0  # when flows begin: by then the namespaces are there
@@ -93,21 +98,48 @@ LINES: Final = [
 LINK: Final = ["queue_delay mean p95", "utilization", "loss"]
 
 
-def _row(who: str, rates: list[float], again: int, measures: dict[str, object]) -> str:
-    mean, p95, busy, lost = (
-        measures[name]
-        for name in ("queue_delay_mean_s", "queue_delay_p95_s", "utilization", "loss_frames")
-    )
-    assert isinstance(mean, float)
-    assert isinstance(p95, float)
-    assert isinstance(busy, float)
-    shares = " + ".join(f"{rate / 1e6:.2f}" for rate in rates)
-    return (
-        f"| {who} | {shares} | {busy:.2f} | {mean * 1e3:.1f} / {p95 * 1e3:.1f} | {lost} | {again} |"
-    )
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of one run."""
+
+    rates_bps: tuple[float, ...]
+    again: int  # segments, sent once more
+    measures: Mapping[str, float]
 
 
-def ours(line: Line) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
+    """Return a median, and the least and the most where they differ."""
+    low, median, high = (
+        f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values))
+    )
+    return median if low == high else f"{median} ({low} to {high})"
+
+
+def _row(who: str, runs: Sequence[Found]) -> str:
+    flows = range(len(runs[0].rates_bps))
+
+    def column(name: str, factor: float, digits: int) -> str:
+        return spread([run.measures[name] * factor for run in runs], digits)
+
+    cells = (
+        who,
+        " + ".join(spread([run.rates_bps[flow] / 1e6 for run in runs], 2) for flow in flows),
+        column("utilization", 1, 2),
+        column("queue_delay_mean_s", 1e3, 1),
+        column("queue_delay_p95_s", 1e3, 1),
+        column("loss_frames", 1, 0),
+        spread([run.again for run in runs], 0),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _found(rates: Iterable[float], again: object, meter: Meter) -> Found:
+    measures = {name: float(value or 0) for name, value in meter.result()[0].items()}
+    assert isinstance(again, int)
+    return Found(tuple(rates), again, measures)
+
+
+def ours(line: Line, seed: int) -> Found:
     """Run it in virtual time."""
     words = [*LINK, "retransmits"]
     meter = Meter(words, link=("r1", "r2"), after_s=WARM_S)
@@ -121,13 +153,15 @@ def ours(line: Line) -> str:
                 loss=line.loss,
                 duration=FLOWS_S,
                 warmup=WARM_S,
+                seed=seed,
             )
         )
-    measures, _ = meter.result()
-    return _row("pystack", list(rates.values()), measures["retransmits"], measures)  # type: ignore[arg-type]
+    return _found(
+        [float(rate or 0) for rate in rates.values()], meter.result()[0]["retransmits"], meter
+    )
 
 
-async def linux(line: Line) -> str:
+async def linux(line: Line, seed: int) -> Found:
     """Run it in real time, between namespaces."""
     controls = line.controls.replace("newreno", "reno").split()
     rates, again = [0.0] * len(controls), [0] * len(controls)
@@ -156,9 +190,9 @@ async def linux(line: Line) -> str:
             again[index] = int((await left.run(words)).stdout)
 
     with meter:
-        async with pystack.Network(seed=1, ip="4") as net:
+        async with pystack.Network(seed=seed, ip="4") as net:
             r1, r2 = net.router("r1"), net.router("r2")
-            queue = {"rate": line.rate, "delay": line.delay, "limit": line.limit}
+            queue: NetemWords = {"rate": line.rate, "delay": line.delay, "limit": line.limit}
             net.link(r1, r2, a_to_b={**queue, "loss": line.loss}, b_to_a=queue)
             pairs = []
             for index, _ in enumerate(controls, 1):
@@ -172,24 +206,28 @@ async def linux(line: Line) -> str:
             async with trio.open_nursery() as nursery:
                 for index, (left, right) in enumerate(pairs):
                     nursery.start_soon(carry, index, controls[index], left, right)
-    return _row("Linux", rates, sum(again), meter.result()[0])  # type: ignore[arg-type]
+    return _found(rates, sum(again), meter)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3, help="how many runs of each (default: 3)")
     parser.add_argument("--only", type=int, nargs="*", help="these lines, by their place")
     arguments = parser.parse_args()
     print(f"Linux {platform.release().partition('-')[0]}\n")
-    print("| | Mbit/s of text | busy | queue: mean / 95 %, ms | lost | sent again |")
-    print("|---|---|---|---|---|---|")
+    print("| | Mbit/s of text | busy | queue, mean, ms | queue, 95 %, ms | lost | sent again |")
+    print("|---|---|---|---|---|---|---|")
     for index, line in enumerate(LINES):
         if arguments.only is not None and index not in arguments.only:
             continue
         loss = "" if line.loss == "0%" else f", loss {line.loss}"
-        print(f"| **{line.controls.replace(' ', ' + ')}**: {line.limit} packets{loss} | | | | | |")
-        print(trio.run(linux, line), flush=True)
-        print(ours(line), flush=True)
+        print(
+            f"| **{line.controls.replace(' ', ' + ')}**: {line.limit} packets{loss} | | | | | | |"
+        )
+        seeds = range(1, arguments.seeds + 1)
+        print(_row("Linux", [trio.run(linux, line, seed) for seed in seeds]), flush=True)
+        print(_row("pystack", [ours(line, seed) for seed in seeds]), flush=True)
 
 
 if __name__ == "__main__":

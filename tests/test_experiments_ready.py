@@ -50,7 +50,7 @@ def test_each_says_what_it_asks_how_to_run_it_and_what_it_found(path: Path) -> N
     assert f"#   pystack experiment run examples/experiments/{path.name}" in head
     assert any(line.startswith("#   pystack plot ") for line in head)
     assert any(line.startswith("# Found: ") for line in head)
-    assert len(from_file(path)) <= 60
+    assert len(from_file(path)) <= 80
 
 
 @pytest.mark.parametrize("line", ["dsl", "lte"])

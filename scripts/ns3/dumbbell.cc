@@ -56,6 +56,7 @@ struct Found
     std::vector<double> waits;                      // seconds in the bottleneck's queue
     uint64_t drops = 0;
     uint64_t retransmits = 0;
+    bool traces = false;
 
     bool Counts() const
     {
@@ -105,6 +106,26 @@ CountRetransmits(Ptr<BulkSendApplication> sender, Found* found)
                                                     MakeBoundCallback(&OnRetransmit, found));
 }
 
+// `trace=1`: each change of a window, and each loss, on the standard error
+void
+Tell(const std::string& what, uint32_t old, uint32_t now)
+{
+    std::cerr << Simulator::Now().GetSeconds() << " " << what << " " << old << " " << now << "\n";
+}
+
+void
+TraceWindow(Ptr<BulkSendApplication> sender, uint32_t flow)
+{
+    for (const std::string name : {"CongestionWindow", "SlowStartThreshold", "BytesInFlight"})
+    {
+        const std::string what = name + " " + std::to_string(flow);
+        sender->GetSocket()->TraceConnectWithoutContext(
+            name,
+            Callback<void, uint32_t, uint32_t>(
+                [what](uint32_t old, uint32_t now) { Tell(what, old, now); }));
+    }
+}
+
 template <typename Item>
 void
 WatchQueue(Ptr<Object> queue, Found* found)
@@ -126,6 +147,10 @@ void
 OnDrop(Found* found, Item)
 {
     found->drops += found->Counts();
+    if (found->traces)
+    {
+        Tell("lost", found->enqueuedAt.size(), 0);
+    }
 }
 
 NetDeviceContainer
@@ -181,6 +206,7 @@ main(int argc, char* argv[])
     Ipv4AddressHelper addresses("10.0.0.0", "255.255.255.0");
 
     Found found{std::stod(words["settle"]), std::vector<uint64_t>(controls.size())};
+    found.traces = words["trace"] == "1";
     const auto line = Join(routers.Get(0),
                            routers.Get(1),
                            words["rate"],
@@ -254,6 +280,13 @@ main(int argc, char* argv[])
                             CountRetransmits,
                             DynamicCast<BulkSendApplication>(senders.Get(0)),
                             &found);
+        if (found.traces)
+        {
+            Simulator::Schedule(Seconds(start) + MicroSeconds(1),
+                                TraceWindow,
+                                DynamicCast<BulkSendApplication>(senders.Get(0)),
+                                flow);
+        }
     }
 
     Simulator::Stop(Seconds(seconds));

@@ -12,7 +12,7 @@ from pystack.core.suggest import counted
 from pystack.experiments.model import Value
 from pystack.experiments.plots.look import MOST_LINES
 from pystack.experiments.quantities import axis_of, seeds_text, value_text
-from pystack.experiments.results.columns import bare, find
+from pystack.experiments.results.columns import bare, find, unit_of
 from pystack.experiments.results.journal import Row
 from pystack.experiments.results.reading import Results, Sheet, chosen, digest_of
 from pystack.experiments.results.series import no_series, read_series, series_file
@@ -51,7 +51,7 @@ class Chosen:
     @property
     def legend(self) -> str | None:
         """What the lines are by; None: there is one line."""
-        return ", ".join(map(words, self.by)) if self.by else None
+        return ", ".join(with_unit(name, unit_of(name)) for name in self.by) if self.by else None
 
     def varying(self) -> tuple[str, ...]:
         """Return the parameters with several values among these runs."""

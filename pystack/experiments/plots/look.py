@@ -62,6 +62,7 @@ _RC: Final[Mapping[str, object]] = {
 _NOT_LOOKS: Final = ("backend", "interactive", "toolbar", "webagg", "macosx", "figure.hooks")
 _CAPTION_SIZE: Final = 7.0
 _LETTERS_PER_IN: Final = 18.5  # of a caption
+_TITLE_LETTERS_PER_IN: Final = 11.0
 
 
 class Style(NamedTuple):
@@ -182,10 +183,15 @@ class Paper:
                 handlelength=3,
             )
         if title:
-            self.figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, weight="bold")
-        wide = round(self.figure.get_figwidth() * _LETTERS_PER_IN)
+            self.figure.suptitle(
+                self._lines(title, _TITLE_LETTERS_PER_IN),
+                x=0.01,
+                ha="left",
+                fontsize=10.5,
+                weight="bold",
+            )
         self.figure.supxlabel(
-            "\n".join(textwrap.wrap(caption, wide)),
+            self._lines(caption, _LETTERS_PER_IN),
             x=0.01,
             ha="left",
             fontsize=_CAPTION_SIZE,
@@ -195,6 +201,9 @@ class Paper:
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
         return Picture(self.figure, caption)
+
+    def _lines(self, text: str, letters_per_in: float) -> str:
+        return "\n".join(textwrap.wrap(text, round(self.figure.get_figwidth() * letters_per_in)))
 
 
 def is_log(values: Iterable[float]) -> bool:

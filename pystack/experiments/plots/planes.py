@@ -96,7 +96,7 @@ def heatmap(
             if at % _COLUMNS == 0:
                 axes.set_ylabel(with_unit(y, unit_of(y)))
             if made.by:
-                axes.set_title(f"{made.legend} {name}")
+                axes.set_title(f"{made.legend}: {name}")
         for axes in paper.axes[len(panels) :]:
             axes.set_visible(False)
         bar = paper.figure.colorbar(image, ax=paper.axes[: len(panels)], shrink=0.9, pad=0.02)

@@ -124,6 +124,20 @@ def test_a_heat_map_has_a_cell_for_each_pair_and_a_map_for_what_is_compared(made
     assert "9.199" in [text.get_text() for text in axes.texts]
 
 
+def test_a_long_title_has_two_lines_and_maps_say_the_unit_of_what_they_are_by(made: Path) -> None:
+    folder = sweep(
+        made.parent / "long",
+        {"outage_s": [2.0, 6.0], "rate": [1, 2], "flows": [1, 2]},
+        lambda point, rng: {"failed": 1},
+        title=" ".join(["depth of the queue"] * 6),
+    )
+    figure = plot.heatmap(folder, x="rate", y="flows", by="outage_s").figure
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["outage (s): 2", "outage (s): 6"]
+    first, second = figure.get_suptitle().splitlines()
+    assert len(first) <= 80
+    assert second
+
+
 def test_a_heat_map_tells_what_is_missing(made: Path) -> None:
     folder = sweep(
         made.parent / "gap",
@@ -134,8 +148,8 @@ def test_a_heat_map_tells_what_is_missing(made: Path) -> None:
     )
     picture = plot.heatmap(folder)
     assert [axes.get_title() for axes in picture.figure.axes[:2]] == [
-        "control cubic",
-        "control bbr",
+        "control: cubic",
+        "control: bbr",
     ]
     cubic, bbr = (axes.images[0].get_array() for axes in picture.figure.axes[:2])
     assert cubic.mask.tolist() == [[True, False], [False, False]]
