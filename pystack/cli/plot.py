@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -116,6 +117,10 @@ def draw(kind: str, folder: Path, given: Mapping[str, object]) -> Picture:
         raise ConfigError(f"there is no picture {kind!r}{suggest(kind, KINDS)}")
     from pystack.experiments import plot
 
+    # That its cache is in a folder of its own where no home can be written to is nobody's concern;
+    # that it looks for fonts, for seconds, is.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
     function: Callable[..., Picture] = getattr(plot, kind)
     known = inspect.signature(function).parameters
     for name in given:

@@ -166,6 +166,11 @@ def _text_of(path: Path) -> str:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no key_file {path}; make it, and copy it to the other machine: "
+            f"head -c 32 /dev/urandom | base64 > {path}; chmod 600 {path}"
+        ) from None
     except OSError as error:
         raise ConfigError(f"cannot read key_file {path}: {error.strerror}") from None
     except UnicodeDecodeError:

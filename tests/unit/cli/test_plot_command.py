@@ -1,5 +1,6 @@
 """`pystack plot`: a picture from one line, and a sentence for each thing that is wrong."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_the_help_says_what_each_kind_is_on_a_line_of_its_own(
     lines = capsys.readouterr().out.splitlines()
     for kind, about in KINDS.items():
         assert f"  {kind:10}{about}" in lines
+
+
+def test_matplotlib_tells_of_fonts_and_not_of_where_it_keeps_its_cache(
+    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw("cdf", made, "-o", tmp_path / "cdf.svg")
+    for name in ("matplotlib", "matplotlib.font_manager"):
+        logging.getLogger(name).warning("said by %s", name)
+    assert caplog.messages == ["said by matplotlib.font_manager"]
 
 
 def test_each_kind_is_a_function() -> None:
