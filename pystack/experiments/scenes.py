@@ -287,9 +287,11 @@ async def _send(stream: TcpStream, size: int | None) -> None:
 
 
 async def _receive(listener: TcpListener, name: str, received: dict[str, int]) -> None:
+    def count(data: bytes) -> None:
+        received[name] += len(data)
+
     async with await listener.accept() as stream:
-        while data := await stream.receive_some(1 << 20):
-            received[name] += len(data)
+        await stream.receive_each(count, 1 << 20)
 
 
 async def _drain(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
