@@ -192,6 +192,7 @@ CORES: Final[Mapping[str, str]] = {
     "pystack.stack.udp": "its UDP",
     "pystack.runtime.host": "a host as programs see it",
     "pystack.runtime.network": "a network of them",
+    "pystack.runtime.streams": "a stream, and who takes what arrives on it",
     "pystack.runtime.aio.loop": "an event loop: what it waits by, and its world",
     "pystack.runtime.lab.attach": "real things that are attached to it",
     "pystack.runtime.socket.stream_ends": "a socket of TCP: options, errors, messages of it",

@@ -19,6 +19,7 @@ from pystack.core.addresses import Ip, format_mac
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import DURATION, TTL, Range
 from pystack.core.tcp_events import TcpSoftError
+from pystack.runtime import receiving
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.names.zones import format_on
 from pystack.runtime.watching import DEFAULT_BUFFER, Watch
@@ -78,7 +79,9 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._sent_eof = False
         self._sending = False
         self._reset_on_close = False
-        self._each: _Each | None = None  # takes what arrives; None: the task that reads does
+        self._each: receiving.Each | None = (
+            None  # takes what arrives; None: the task that reads does
+        )
         self._watches: dict[Watch, None] = {}  # in their order
         socket.on_signal = self._on_signal
         # As trio.SocketStream: a program that writes in whole messages does not want to wait.
@@ -175,23 +178,11 @@ class TcpStream(trio.abc.HalfCloseableStream):
     ) -> None:
         """Call `take` with all that arrives, at once, and return at the peer's end of data.
 
-        For receivers that count or copy. It is a loop of `receive_some(max_bytes)`, at the same
-        instants, but no task is woken for each segment: that is a sixth of what a transfer costs in
-        virtual time. `take` cannot wait; what it raises is raised here. Raises what `receive_some`
-        does.
+        As a loop of `receive_some(max_bytes)`, at the same instants, but no task is woken for each
+        segment. `take` cannot wait. Raises what it raises, and what `receive_some` does.
         """
-        if self._each is not None:
-            raise trio.BusyResourceError("another task is receiving from this stream")
         limit = DEFAULT_RECEIVE_BYTES if max_bytes is None else operator.index(max_bytes)
-        with trio.CancelScope() as scope:
-            self._each = each = _Each(self, take, limit, scope)
-            try:
-                while data := await self.receive_some(limit):
-                    take(data)
-            finally:
-                self._each = None
-        if each.error is not None:
-            raise each.error
+        await receiving.each(self, take, limit)
 
     async def send_eof(self) -> None:
         """Send no more: the peer sees the end of data after what is queued. Reading goes on."""
@@ -458,45 +449,6 @@ class TcpStream(trio.abc.HalfCloseableStream):
         local, remote = self.local_address, self.remote_address
         state = self._socket.connection.state.value
         return f"<TcpStream {local[0]}:{local[1]} - {remote[0]}:{remote[1]} {state}>"
-
-
-class _Each:
-    """Takes what arrives on a stream, in the event that brings it, while its task waits."""
-
-    __slots__ = ("_deadline", "_limit", "_scope", "_stream", "_take", "error")
-
-    def __init__(
-        self,
-        stream: TcpStream,
-        take: Callable[[bytes], object],
-        limit: int,
-        scope: trio.CancelScope,
-    ) -> None:
-        self._stream = stream
-        self._take = take
-        self._limit = limit
-        self._scope = scope
-        self._deadline = trio.current_effective_deadline()
-        self.error: BaseException | None = None  # what `take` has raised; None: nothing
-
-    def arrived(self, now: float) -> None:
-        """Take it; for all else, wake the task."""
-        stream = self._stream
-        if stream._each is not self or stream._closed:  # or it was cancelled
-            return
-        host, socket = stream._host, stream._socket
-        # At its deadline a task that is woken is cancelled before it reads.
-        if now >= self._deadline:
-            stream._reader.wake()
-            return
-        try:
-            while data := host.tcp.read(socket, self._limit, now):
-                self._take(data)
-        except BaseException as error:
-            self.error = error
-            self._scope.cancel()
-        if socket.connection.at_eof:
-            stream._reader.wake()
 
 
 async def connect(
