@@ -37,6 +37,7 @@ class Tracked(Frame):
         self.data = self.head = like.data
         self.checksum = like.checksum
         self.gso_bytes = like.gso_bytes
+        self.headers = like.headers
         self.watch = watch
         self.passage = passage
         self.was = was  # whose place it has taken; None: it is as it was put on the link

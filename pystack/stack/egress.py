@@ -19,6 +19,7 @@ from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
     Frame,
+    Plain,
     SuperFrame,
     numbered,
 )
@@ -43,12 +44,13 @@ def send(
     checksum: int = CHECKSUM_UNKNOWN,
     gso_bytes: int = 0,
     more: Sequence[Buffer] | None = None,
+    plain: Plain | None = None,
 ) -> None:
     """Data link layer: find the station, put the frame together, send it, or let it wait (HOT).
 
     `lower` and `upper` are its headers, from the source's MAC address on. `more` follows the
     payload in a super-frame, whose text stays where it is; None: all goes into one piece, the one
-    copy.
+    copy. `plain`: what `wire/headers.py` reads in the frame; None: that is not known here.
     """
     neighbor = way.neighbor
     mac = neighbor.mac if now < neighbor.use_until else way.station(now)
@@ -56,7 +58,7 @@ def send(
         packet = b"".join((lower, upper, payload, *(more or ())))[_TO_PACKET:]
         _wait(host, way, packet, checksum, gso_bytes)
     elif more is None:
-        frame = Frame(b"".join((mac, lower, upper, payload)), checksum, gso_bytes)
+        frame = Frame(b"".join((mac, lower, upper, payload)), checksum, gso_bytes, plain)
         transmit(host, way.interface, frame, now)
     else:
         super_frame = SuperFrame(mac + lower + upper, payload, checksum, gso_bytes, more)

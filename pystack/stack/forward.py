@@ -17,8 +17,8 @@ from pystack.stack.icmp_core import Trouble
 from pystack.stack.pairs import learn, not_forwarded
 from pystack.stack.way import Way, find_way
 from pystack.wire import ethernet, icmpv6, ip, ipv4
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
-from pystack.wire.headers import PAIR, Plain, aged
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, Plain, completed, headers_bytes, split
+from pystack.wire.headers import PAIR, aged
 from pystack.wire.ip_options import OptionError, recorded, records
 from pystack.wire.packet import DONT_FRAGMENT, Packet
 
@@ -31,7 +31,7 @@ _IP: Final = ethernet.HEADER_BYTES
 
 def at_once(host: Host, interface: Interface, frame: Frame, plain: Plain, now: float) -> bool:
     """Forward a plain packet if nothing about it is special; False: nothing was done with it."""
-    _, ends, _, ttl, start, end = plain
+    proto, ends, tos, ttl, start, end = plain
     if frame.gso_bytes or ttl < 2:
         return False
     addresses = ends[PAIR]
@@ -48,7 +48,8 @@ def at_once(host: Host, interface: Interface, frame: Frame, plain: Plain, now: f
         return False
     host.counters["ip_forwarded"] += 1
     head, hops, rest = aged(frame.data, start, end)
-    send(host, way, out.mac + head, hops, rest, now, frame.checksum)
+    passed = proto, ends, tos, ttl - 1, start, end  # the next station need not read it again
+    send(host, way, out.mac + head, hops, rest, now, frame.checksum, plain=passed)
     return True
 
 

@@ -29,13 +29,14 @@ from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
     Frame,
+    Plain,
     SuperFrame,
     completed,
     is_burst,
     numbered,
     split,
 )
-from pystack.wire.headers import ENDS4, ENDS6, PAIR, Plain, read
+from pystack.wire.headers import ENDS4, ENDS6, PAIR, read
 from pystack.wire.ip_options import find_source_route
 from pystack.wire.packet import FRAGMENT, Packet
 from pystack.wire.train import BULK, Train, is_apart

@@ -40,6 +40,8 @@ TABLE_QUEUE_BYTES: Final = 4 * 1024 * 1024  # of all; the packet that waits for 
 _HELD_COST_BYTES: Final = 512  # what one takes beside its bytes (measured: 440)
 TABLE_ENTRIES: Final = 1024  # as Linux's gc_thresh3
 PROVEN_ENTRIES: Final = 768  # of them, that have answered
+# So many leave it open for long who has to go: until then nobody notes each use of an entry.
+_FEW_ENTRIES: Final = TABLE_ENTRIES // 2
 
 
 class NeighborState(Enum):
@@ -88,8 +90,8 @@ class Neighbor:
         self.held_bytes = 0
         self.probes = 0
         # While this lies ahead it is in its table, frames go to `mac`, and that changes nothing:
-        # who has the entry (`Way`) need not ask. Of who has never answered it never does: each use
-        # puts off that its place goes to another.
+        # who has the entry (`Way`) need not ask. Of who has never answered it does in a table with
+        # much room alone: else each use puts off that its place goes to another.
         self.use_until = -math.inf
         self.timer: Handle | None = None  # None: nothing to wait for in this state
 
@@ -304,7 +306,7 @@ class NeighborTable:
         if entry.state is NeighborState.STALE:
             self._enter(entry, NeighborState.DELAY, now)
             entry.probes = 0
-            if entry.proven:
+            if entry.proven or len(self._entries) < _FEW_ENTRIES:
                 entry.use_until = math.inf  # or until the timer says otherwise
             self._set_timer(entry, now + DELAY_FIRST_PROBE_S)
 
@@ -366,6 +368,9 @@ class NeighborTable:
     def _insert(self, address: Ip, now: float) -> Neighbor:
         if len(self._entries) >= TABLE_ENTRIES:
             self._evict(self._unproven, now)
+        if len(self._entries) == _FEW_ENTRIES:
+            for unproven in self._unproven.values():
+                unproven.use_until = -math.inf
         entry = self._entries[address] = self._unproven[address] = Neighbor(address)
         return entry
 

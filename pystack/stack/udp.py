@@ -50,7 +50,7 @@ from pystack.stack.udp_socket import (
 from pystack.stack.way import Way
 from pystack.wire import ethernet, icmp, ip, ipv4, ipv6, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN
-from pystack.wire.headers import PAIR, V6_END, Plain
+from pystack.wire.headers import PAIR, V6_END
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from pystack.stack.icmp_core import IcmpError
     from pystack.stack.interface import Interface
     from pystack.wire.checksum import Buffer
-    from pystack.wire.frame import Frame
+    from pystack.wire.frame import Frame, Plain
 
 _IP: Final = ethernet.HEADER_BYTES
 _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten

@@ -36,6 +36,7 @@ class Bridged(Frame):
         self.data = self.head = frame.data
         self.checksum = frame.checksum
         self.gso_bytes = frame.gso_bytes
+        self.headers = frame.headers
         self.tree = tree
 
 

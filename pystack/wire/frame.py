@@ -49,15 +49,27 @@ _TCP6: Final = _IP + ipv6.HEADER_BYTES
 _FLAGS: Final = 13  # in a TCP header
 
 
+# protocol, addresses and ports (of `wire/headers.py`), tos, ttl, where the payload starts and ends
+Plain = tuple[int, bytes, int, int, int, int]
+
+
 class Frame:
     """The bytes of one frame and its offload state. Frames are never changed once sent."""
 
-    __slots__ = ("checksum", "data", "gso_bytes", "head")
+    __slots__ = ("checksum", "data", "gso_bytes", "head", "headers")
 
-    def __init__(self, data: bytes, checksum: int = CHECKSUM_UNKNOWN, gso_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        checksum: int = CHECKSUM_UNKNOWN,
+        gso_bytes: int = 0,
+        headers: Plain | None = None,
+    ) -> None:
         self.data = self.head = data  # `head`: all headers at least, see `SuperFrame`
         self.checksum = checksum
         self.gso_bytes = gso_bytes  # payload bytes of each piece; 0: an ordinary frame
+        # What `wire/headers.py` would read, where who made the frame knows; None: it has to
+        self.headers = headers
 
     def replaced(self, data: bytes, checksum: int = CHECKSUM_UNKNOWN, gso_bytes: int = 0) -> Frame:
         """Return the frame that goes on in this one's place, from whoever changes it on its way."""
@@ -103,6 +115,7 @@ class SuperFrame(Frame):
         self.more = more  # what follows it
         self.checksum = checksum
         self.gso_bytes = gso_bytes
+        self.headers = None
 
     def __getattr__(self, name: str) -> bytes:
         """Return `data`, the only attribute that may be missing, and keep it."""

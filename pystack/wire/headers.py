@@ -11,7 +11,7 @@ from typing import Final
 from pystack.core.addresses import V6, Ip, Mac, unpack_ip6, zone_of
 from pystack.wire import ethernet, ipv4, ipv6
 from pystack.wire.checksum import address_sum
-from pystack.wire.frame import Frame
+from pystack.wire.frame import Frame, Plain
 
 V4_END: Final = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES
 V6_END: Final = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
@@ -20,6 +20,7 @@ ENDS4: Final = slice(26, 38)
 ENDS6: Final = slice(22, 58)
 PAIR: Final = slice(-4)  # of those, without the ports
 
+_DST: Final = ethernet.DST
 _IP: Final = ethernet.HEADER_BYTES
 _IPV4: Final = ethernet.IPV4
 _PLAIN: Final = ipv4.PLAIN
@@ -40,9 +41,6 @@ _ENDS4: Final = struct.Struct("!IIHH")
 _TTL_AT: Final = _IP + ipv4.TTL_AT
 _HOPS_AT: Final = _IP + ipv6.HOPS_AT
 
-# protocol, addresses and ports (`ENDS4`, `ENDS6`), tos, ttl, where the payload starts and ends
-Plain = tuple[int, bytes, int, int, int, int]
-
 
 def read(frame: Frame, mac: Mac) -> Plain | None:
     """Read a frame for the station `mac`; None: it is for the layers to look at.
@@ -50,6 +48,8 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
     The payload may end beyond `frame.head`, where a super-frame's text lies apart.
     """
     data = frame.head
+    if frame.headers is not None and data[_DST] == mac:
+        return frame.headers
     size = len(data)
     if size < _LEAST4:
         return None

@@ -1,6 +1,7 @@
 """The neighbour table: looking for a station, ageing, giving up, and its bounds."""
 
 import errno
+import math
 import tracemalloc
 
 import pytest
@@ -227,6 +228,20 @@ def test_a_flood_does_not_drive_out_a_station_that_is_in_use() -> None:
 
 
 @pytest.mark.rfc("6583", "6.4")
+def test_who_is_used_on_trial_is_not_asked_for_at_each_frame_in_a_table_with_room(
+    bench: Bench,
+) -> None:
+    neighbors = bench.interface.neighbors
+    assert neighbors is not None
+    neighbors.heard(PEER, PEER_MAC, 0.0, create=True)
+    send(bench, 0.5)
+    assert entry(bench).state is NeighborState.DELAY
+    assert entry(bench).use_until == math.inf
+    for number in range(TABLE_ENTRIES // 2):
+        neighbors.heard(Ip4(PEER + 2 + number), OTHER_MAC, 1.0, create=True)
+    assert entry(bench).use_until == -math.inf  # from now on each use counts
+
+
 @pytest.mark.parametrize("known", ["heard of", "looked for"])
 def test_who_is_sent_to_keeps_its_place_until_it_answers_however_late(known: str) -> None:
     bench = Bench("10.0.0.1/8")
