@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from numbers import Real
 from typing import Any, Final, Literal, SupportsFloat
 
 import gymnasium
 import numpy as np
-import trio
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from pystack import Network
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import FROM_ONE
 from pystack.core.rng import component_rng
 from pystack.core.units import parse_time_s
+from pystack.gym.episode import Episode
 from pystack.gym.interval import Interval, Reward, reward_named, worth
-from pystack.gym.meter import Meter
-from pystack.gym.scene import Scene, SceneMaker, Word, check_words, drawn, dumbbell
-from pystack.gym.world import World
+from pystack.gym.scene import SceneMaker, Word, check_words, drawn, dumbbell
 from pystack.tcp.congestion.registry import CONTROLS, ControlLike
 
 Observed = NDArray[np.float32]
@@ -30,9 +26,6 @@ Acting = Literal["factor", "factor_and_pace", "discrete"]
 
 # By what the window is multiplied
 FACTORS: Final = (0.5, 0.8, 1.0, 1.25, 2.0)
-LEAST_SEGMENTS: Final = 2  # of the window
-MOST_BYTES: Final = 1 << 28  # of the window; far more than any line here holds
-OPENS_WITHIN_S: Final = 120.0  # of virtual time: else the network of one's own is wrong
 # What is seen of an interval, and the most that it can be
 OBSERVATION: Final = {
     "throughput, Mbit/s": 1e5,
@@ -102,11 +95,9 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
             np.array(list(OBSERVATION.values()), np.float32),
             dtype=np.float32,
         )
-        self._world: World | None = None  # None: there is no episode
-        self._meter: Meter | None = None  # None: the connection is not open yet
+        self._episode: Episode | None = None  # None: there is none
         self._stepping = False
         self._left = 0  # steps
-        self._window_bytes = 0.0
         self._most_bps = 0.0
 
     def reset(
@@ -124,14 +115,12 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         check_words(line)
         words = drawn(line, component_rng(seed_of_world, "gym"))
         make = self._network or dumbbell(words, self._rivals, self._control)
-        self._meter = None
-        self._world = world = World(lambda: self._program(make, seed_of_world), seed_of_world)
+        self._episode = episode = Episode(seed_of_world, steered=self._steered, pace=self._pace)
+        episode.world.end_with(self)
         self._left, self._most_bps = self._steps, 0.0
         try:
-            world.run_until(OPENS_WITHIN_S)
-            if self._meter is None:
-                raise ConfigError(f"the connection did not open within {OPENS_WITHIN_S:.0f} s")
-            step = self._pass_time(world, self._meter)
+            episode.begin(make)
+            step = episode.pass_time(self._interval_s)
         except BaseException:
             self.close()
             raise
@@ -145,15 +134,14 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         action, which changes nothing; ResetNeeded where there is no episode.
         """
         self._check_idle()
-        world, meter = self._world, self._meter
-        if world is None or meter is None:
+        episode = self._episode
+        if episode is None:
             raise ResetNeeded("the environment has no episode: call reset() first")
         factor, gain = self._read(action)
         self._stepping = True
         try:
-            if self._steered and not meter.is_over:
-                self._steer(meter, factor, gain)
-            step = self._pass_time(world, meter)
+            episode.steer(factor, gain)
+            step = episode.pass_time(self._interval_s)
             reward = worth(self._reward, step)
         except BaseException:
             self.close()
@@ -161,52 +149,28 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         finally:
             self._stepping = False
         self._left -= 1
-        terminated, truncated = meter.is_over, self._left <= 0
+        terminated, truncated = episode.is_over, self._left <= 0
         if terminated or truncated:
             self.close()
         return self._observed(step), reward, terminated, truncated, step.to_dict()
 
     def close(self) -> None:
-        """End the episode; nothing of its world is left."""
-        world, self._world, self._meter = self._world, None, None
-        if world is not None:
-            world.close()
+        """End the episode; nothing of its world is left.
+
+        Whoever is dropped without it is closed by the collector, with a ResourceWarning.
+        """
+        episode, self._episode = self._episode, None
+        if episode is not None:
+            episode.world.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy, or one for another process, has: all but the episode."""
-        return {**self.__dict__, "_world": None, "_meter": None, "_stepping": False}
+        return {**self.__dict__, "_episode": None, "_stepping": False}
 
     def _check_idle(self) -> None:
         """Raise RuntimeError where a reward, or the network's own code, calls its environment."""
         if self._stepping:
             raise RuntimeError("the environment is in the middle of a step: a step cannot take one")
-
-    async def _program(self, make: SceneMaker, seed: int) -> None:
-        async with Network(seed=seed) as net, trio.open_nursery() as nursery:
-            scene = await make(net, nursery)
-            if not isinstance(scene, Scene):
-                raise ConfigError(f"network gave {scene!r}: it gives a Scene")
-            self._meter = Meter(scene)
-            self._window_bytes = 10.0 * self._meter.segment_bytes
-            if self._steered:
-                self._steer(self._meter, 1.0, 1.0)
-            assert self._world is not None
-            self._world.stop()
-            await trio.sleep_forever()
-
-    def _pass_time(self, world: World, meter: Meter) -> Interval:
-        world.run_until(world.now + self._interval_s)
-        return meter.interval(world.now, self._interval_s)
-
-    def _steer(self, meter: Meter, factor: float, gain: float) -> None:
-        least_bytes = LEAST_SEGMENTS * meter.segment_bytes
-        self._window_bytes = min(max(self._window_bytes * factor, least_bytes), MOST_BYTES)
-        rate_bps = None
-        if self._pace is not None and meter.srtt_s:
-            rate_bps = self._pace * gain * self._window_bytes * 8 / meter.srtt_s
-        # Whom the network's own code has closed has no window any more, until it is over.
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            meter.stream.steer(cwnd_bytes=int(self._window_bytes), pacing_bps=rate_bps)
 
     def _read(self, action: Any) -> tuple[float, float]:  # noqa: ANN401 - whatever a policy gives
         """Return the factor of the window, and that of the pacing rate."""

@@ -7,7 +7,6 @@ is no thread, and nothing to be waited for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import trio
 
@@ -62,14 +61,14 @@ class World(GuestRun):
 
     def close(self) -> None:
         """End it: what runs in it is cancelled. Doing it again does nothing."""
-        if self._over:
-            return
         self._over = True
-        if not self._begun or self._outcome is not None:
-            return
-        with self.in_place(), suppress(Exception):  # what comes of an end nobody waits for
-            self._scope.cancel()
-            self.pump(lambda: False)
+        if self._begun:
+            self.end()
+
+    def cancel(self) -> None:
+        """Cancel the program."""
+        self._over = True
+        self._scope.cancel()
 
     async def _main(self) -> None:
         driving = trio.CancelScope(shield=True)  # for as long as the program cleans up

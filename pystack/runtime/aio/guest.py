@@ -66,10 +66,15 @@ class Guest(GuestRun):
         if self._hub is None or self._outcome is not None:
             return
         with self.in_place():
-            self._scope.cancel()
-            self._hub.end_crossings()
+            self.cancel()
             self.pump(lambda: False)
         self._hub = None
+
+    def cancel(self) -> None:
+        """Cancel the loop's hub, and what it waits for."""
+        self._scope.cancel()
+        if self._hub is not None:
+            self._hub.end_crossings()
 
     def _start(self) -> None:
         if self._hub is not None:

@@ -30,6 +30,7 @@ from pystack.core.calendar import DEFAULT_EPOCH_S
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Scheduler
 from pystack.core.units import parse_time_s
+from pystack.runtime.driver import orphans
 from pystack.runtime.driver.checks import Checks
 from pystack.runtime.driver.driver import Waiter, check_paused
 from pystack.runtime.driver.stepping import Stepped, run_one
@@ -436,6 +437,8 @@ def run(
                 raise
             assert cause is not None
             raise cause from None
+        finally:
+            orphans.end_all_here()
 
 
 def parse_until(until: str | float) -> float:
