@@ -32,8 +32,9 @@ class Orphan(Protocol):
         ...
 
 
-_open: WeakSet[Orphan] = WeakSet()
-_orphans: deque[Orphan] = deque()
+# Of the whole process, as the collector and its exit are: what nobody holds is nowhere else.
+_open: Final[WeakSet[Orphan]] = WeakSet()
+_orphans: Final[deque[Orphan]] = deque()
 
 
 def opened(run: Orphan) -> None:
