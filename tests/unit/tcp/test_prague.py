@@ -9,7 +9,7 @@ from script import Script
 
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import LossSample, MarkSample, Opening
-from pystack.tcp.congestion.prague import PACING_GAIN, Prague
+from pystack.tcp.congestion.prague import DEPENDENT_ROUNDS, PACING_GAIN, Prague
 
 
 class Flow:
@@ -39,6 +39,22 @@ class Flow:
             )
         )
 
+    def independent(self) -> "Flow":
+        """Have it old enough to be independent of its round trip."""
+        self.mark()
+        for _ in range(DEPENDENT_ROUNDS + 1):
+            self.ack(21)  # all that was in flight at the last one
+        self.now += 1.0  # the last reduction is long ago
+        self.control.cwnd_bytes = 20 * MSS
+        self.control.ssthresh_bytes = 20 * MSS
+        return self
+
+    @property
+    def paced_segments(self) -> float:
+        """Return the window that the pacer goes by."""
+        assert self.control.pacing_bps is not None
+        return self.control.pacing_bps * self.rtt_s / 8 / PACING_GAIN / MSS
+
     def window(self, marked: int = 0) -> None:
         """Have a window acknowledged within a round trip, `marked` segments of it marked."""
         segments = self.control.cwnd_bytes // MSS
@@ -59,7 +75,7 @@ def test_the_first_mark_ends_slow_start_and_halves() -> None:
 
 @pytest.mark.parametrize(("rtt_s", "virtual_s"), [(0.005, 0.025), (0.025, 0.025), (0.08, 0.08)])
 def test_it_backs_off_once_in_a_virtual_round_trip(rtt_s: float, virtual_s: float) -> None:
-    flow = Flow(rtt_s)
+    flow = Flow(rtt_s).independent()
     flow.mark()
     reduced = flow.control.cwnd_bytes
     flow.now += virtual_s * 0.99
@@ -87,12 +103,39 @@ def test_alpha_is_a_moving_average_of_the_part_that_is_marked() -> None:
 def test_growth_in_a_round_trip_is_the_square_of_its_part_of_the_reference(
     rtt_s: float, grown: float
 ) -> None:
-    flow = Flow(rtt_s, segments=100)
+    flow = Flow(rtt_s).independent()
     flow.mark()
-    before = flow.control.cwnd_bytes
+    flow.control.cwnd_bytes = 50 * MSS
+    flow.ack(0)
+    before = flow.paced_segments
     for _ in range(50):
         flow.window()
-    assert (flow.control.cwnd_bytes - before) / MSS == pytest.approx(50 * grown, rel=0.05)
+    assert flow.paced_segments - before == pytest.approx(50 * grown, rel=0.05)
+
+
+def test_the_first_rounds_after_slow_start_go_by_the_round_trip_itself() -> None:
+    flow = Flow(0.005)
+    flow.mark()
+    before = flow.paced_segments
+    for _ in range(10):
+        flow.window()
+    assert flow.paced_segments - before == pytest.approx(10, rel=0.05)
+    reduced = flow.control.cwnd_bytes
+    flow.now += 0.005
+    flow.mark()
+    assert flow.control.cwnd_bytes < reduced
+
+
+def test_a_window_with_a_fraction_is_rounded_up_and_the_pacer_goes_by_it() -> None:
+    flow = Flow(0.05, segments=10)
+    flow.mark()
+    assert (flow.control.cwnd_bytes, flow.paced_segments) == (5 * MSS, pytest.approx(5))
+    flow.ack(1, ece=True)
+    flow.ack(1)
+    assert flow.control.cwnd_bytes == 6 * MSS
+    assert flow.paced_segments == pytest.approx(5.2)
+    flow.control.on_loss(LossSample(flow.now, 6 * MSS))  # what others set is whole
+    assert (flow.control.cwnd_bytes, flow.paced_segments) == (3 * MSS, pytest.approx(3))
 
 
 def test_what_was_marked_does_not_make_it_grow() -> None:
@@ -116,12 +159,23 @@ def test_a_loss_halves_and_marks_of_the_same_round_trip_cost_nothing_more() -> N
     assert flow.control.cwnd_bytes == 10 * MSS
 
 
-def test_no_marks_make_the_window_smaller_than_two_segments() -> None:
+def test_below_two_segments_the_pacer_alone_goes_slower_and_it_still_grows() -> None:
     flow = Flow(0.025, segments=3)
-    for _ in range(10):
+    for _ in range(3):
         flow.mark()
         flow.now += 0.03
     assert flow.control.cwnd_bytes == 2 * MSS
+    assert flow.paced_segments == pytest.approx(3 / 8)
+    flow.ack(1, ece=True)
+    flow.una += MSS
+    alone = sample(flow.now, MSS, rtt_s=0.025, snd_una=flow.una, snd_nxt=flow.una)
+    alone.cwnd_limited, alone.flight_size_bytes = False, MSS  # the pacer holds the rest
+    flow.control.on_ack(alone)
+    assert flow.paced_segments == pytest.approx(3 / 8 + 8 / 3)
+    for _ in range(50):
+        flow.mark()
+        flow.now += 0.03
+    assert flow.paced_segments == pytest.approx(0.1)
 
 
 def test_without_accurate_ecn_it_is_newreno() -> None:
@@ -140,7 +194,7 @@ def test_it_is_paced_by_its_window_in_short_bursts() -> None:
     assert flow.control.pacing_bps == pytest.approx(2 * 20 * MSS * 8 / 0.01)
     flow.mark()
     assert flow.control.pacing_bps == pytest.approx(PACING_GAIN * 10 * MSS * 8 / 0.01)
-    assert flow.control.send_quantum_bytes == 2 * MSS  # the pacer hands down no fewer
+    assert flow.control.send_quantum_bytes == MSS  # the pacer hands down no less
     fast = Flow(0.01, segments=2000)
     assert fast.control.pacing_bps is not None
     assert fast.control.send_quantum_bytes == int(fast.control.pacing_bps / 8 * 0.00025)
