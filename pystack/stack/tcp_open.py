@@ -15,6 +15,7 @@ from pystack.stack.path_mtus import sizes_to
 from pystack.stack.ports import EphemeralPorts, names_one
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.stack.way import Way, find_way
+from pystack.tcp import ecn
 from pystack.tcp.connection import Connection
 from pystack.tcp.isn import Offsets, offsets
 from pystack.tcp.seq import MASK
@@ -92,7 +93,10 @@ class Opener:
         if source_route is not None:
             tcp_socket.set_source_route(socket, source_route, by_user=True)
         table.add(socket)
-        socket.connection.open_active(now)
+        connection = socket.connection
+        if ecn.asks_accurate(connection):
+            connection.ecn_path = table.ecn_paths.towards(remote, now)
+        connection.open_active(now)
         if text is not None:
             self._queue(socket, text, now)
         return socket

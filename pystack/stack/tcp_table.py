@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import UNSPECIFIED, Ip
 from pystack.core.tcp_events import TcpRepair, TcpRetransmitted, TcpSoftError
 from pystack.stack import egress, tcp_socket
+from pystack.stack.ecn_paths import EcnPaths
 from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.path_mtus import PathMtus
 from pystack.stack.tcp_listen import Listeners
@@ -69,6 +70,7 @@ class TcpTable:
         self.added: list[Callable[[TcpSocket], object]] = []  # each is told of a new connection
         self.limits = TcpLimits()
         self._opener = Opener(host, self)
+        self.ecn_paths = EcnPaths()
         self.fast_open = FastOpenTable(self._opener.secret(b"fast open"))
         self.listeners = Listeners(host, self, self._opener)
 

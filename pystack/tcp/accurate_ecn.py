@@ -40,6 +40,8 @@ _MARKS_WITH_TEXT: Final = 2
 _MARKS_ALONE: Final = 3
 
 _MOST_CONTRADICTIONS: Final = 3
+_MOST_CAME_AGAIN: Final = 3
+_ROUNDS_ALL_MARKED: Final = 4  # section 3.2.2.3: "three or four"
 
 # Bits: which counts of bytes
 _E0B: Final = 1
@@ -64,7 +66,9 @@ class AccurateEcn:
 
     __slots__ = (
         "agreed",
+        "all_marked",
         "asked_again",
+        "came_again",
         "ce_untold",
         "contradictions",
         "deaf",
@@ -74,12 +78,15 @@ class AccurateEcn:
         "handshake_marked",
         "news",
         "option_seen",
+        "option_sent",
         "options_ignored",
+        "options_off",
         "r_ceb",
         "r_cep",
         "r_e0b",
         "r_e1b",
         "repeated",
+        "round_end",
         "s_ceb",
         "s_cep",
         "s_e0b",
@@ -108,6 +115,9 @@ class AccurateEcn:
         self.repeated = 0  # those that ever have
         self.tried = 0  # options that our first segments had, to try the path
         self.syn_ecn = NOT_ECT  # the codepoint of the peer's last SYN, or SYN-ACK
+        self.option_sent = False  # with our last ACK
+        self.came_again = 0  # texts in a row that came again although such an ACK had gone out
+        self.options_off = False  # ACKs with one do not arrive: none are sent any more
         self.asked_again = False  # our SYN-ACK has to go without the option
         # What the ACK of a SYN-ACK that is due has for flags; None: none is due
         self.handshake_flags: int | None = None
@@ -125,6 +135,8 @@ class AccurateEcn:
         self.sacked_acks = 0  # ACKs since SND.UNA last moved that told of what is beyond a gap
         self.sent_packets = self.sent_bytes = 0  # the most that can have been marked
         self.told_packets = self.told_bytes = 0  # of these, those that were
+        self.all_marked: int | None = 0  # rounds, from the first on; None: not all is marked
+        self.round_end = 0
         self.silent = ""  # why no ECT is set, as the counter has it; "": it is
         self.news = False  # the ACK that is being taken tells of marks
         self.deaf = False  # what the peer tells of marks is not believed
@@ -208,6 +220,8 @@ def arrived(conn: Connection, acc: AccurateEcn, seg: Segment, packets: int) -> N
     codepoint = seg.ecn
     marked = codepoint == CE
     tcb = conn.tcb
+    if text_bytes and acc.option_sent:
+        acc.came_again = 0
     if codepoint != NOT_ECT:
         tcb.ecn_seen = True
         if text_bytes:
@@ -234,10 +248,32 @@ def arrived(conn: Connection, acc: AccurateEcn, seg: Segment, packets: int) -> N
     acc.was_ce = marked
 
 
-def tell(conn: Connection, acc: AccurateEcn, segment: Segment, *, ect: int) -> None:
+def text_came_again(conn: Connection, acc: AccurateEcn) -> None:
+    """See whether what was acknowledged with an option always comes again (3.2.3.2.2)."""
+    if not acc.option_sent or acc.options_off:
+        return
+    acc.option_sent = False
+    acc.came_again += 1
+    if acc.came_again == _MOST_CAME_AGAIN:
+        acc.options_off = True
+        conn.drops.append("tcp_accecn_option_lost")
+
+
+def goes_alone(conn: Connection) -> bool:
+    """Tell whether an ACK has an option to tell for which the text that follows has no room."""
+    acc = conn.tcb.accurate
+    if acc is None or not acc.untold or acc.options_off:
+        return False
+    return conn.send_buffer.end - conn.tcb.snd_nxt > conn.tcb.snd_mss - OPTION_BYTES
+
+
+def tell(
+    conn: Connection, acc: AccurateEcn, segment: Segment, *, ect: int, again: bool = False
+) -> None:
     """Give a segment that goes out the count of packets, and the option where one is due.
 
-    `ect`: the codepoint that it is to have, if nothing speaks against it.
+    `ect`: the codepoint that it is to have, if nothing speaks against it. `again`: it carries
+    nothing new; text that was lost may have been so for its option, so it goes without.
     """
     if segment.flags & SYN:
         return
@@ -253,7 +289,10 @@ def tell(conn: Connection, acc: AccurateEcn, segment: Segment, *, ect: int) -> N
         flags, acc.handshake_flags = acc.handshake_flags, None
     segment.flags = segment.flags & ~FLAGS | flags
     acc.ce_untold = 0
-    segment.options = _with_option(conn, acc, bytes(segment.options), text_bytes)
+    plain = bytes(segment.options)
+    if not (again and text_bytes):
+        segment.options = _with_option(conn, acc, plain, text_bytes)
+    acc.option_sent = len(segment.options) > len(plain)
     each_bytes = segment.gso_bytes
     acc.sent_packets += -(-text_bytes // each_bytes) if each_bytes else 1
     acc.sent_bytes += text_bytes
@@ -273,13 +312,13 @@ def syn_ack_option(acc: AccurateEcn) -> bytes:
 
 def reserved_bytes(acc: AccurateEcn) -> int:
     """Return what an ACK with SACK blocks leaves free: two of them fit beside it (3.2.3.3)."""
-    return SHORT_OPTION_BYTES if acc.agreed and acc.untold else 0
+    return SHORT_OPTION_BYTES if acc.agreed and acc.untold and not acc.options_off else 0
 
 
 def _with_option(conn: Connection, acc: AccurateEcn, options: bytes, text_bytes: int) -> bytes:
     """Add the option: to the first segments, and where a count has changed since the last."""
     trying = acc.tried < 2
-    if not (acc.untold or trying):
+    if not (acc.untold or trying) or acc.options_off:
         return options
     room = tcp_options.MAX_BYTES - len(options)
     if text_bytes:
@@ -341,7 +380,27 @@ def told(conn: Connection, acc: AccurateEcn, seg: Segment) -> Marks:
     else:
         packets = _newly_marked(conn, acc, seg, least, marked_bytes)
     acc.s_cep = ace
+    if acc.all_marked is not None and new_text:
+        _look_for_the_unmarked(conn, acc, seg, packets)
+        if acc.deaf:
+            return NO_MARKS
     return _believed(conn, acc, seg, packets, marked_bytes)
+
+
+def _look_for_the_unmarked(conn: Connection, acc: AccurateEcn, seg: Segment, packets: int) -> None:
+    """Believe no path that has marked all of the first rounds (section 3.2.2.3)."""
+    tcb = conn.tcb
+    if packets < -(-(seg.ack - tcb.snd_una) // tcb.snd_mss):
+        acc.all_marked = None
+        return
+    assert acc.all_marked is not None
+    if seg.ack > acc.round_end:
+        acc.round_end = tcb.snd_nxt
+        acc.all_marked += 1
+    if acc.all_marked > _ROUNDS_ALL_MARKED:
+        acc.all_marked = None
+        acc.deaf = True
+        acc.stop(conn, "tcp_accecn_all_marked")
 
 
 def _contradicts(conn: Connection, acc: AccurateEcn, seg: Segment, least: int) -> bool:

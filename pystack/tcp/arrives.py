@@ -301,6 +301,8 @@ def _answer(conn: Connection, seg: Segment, now: float) -> None:
     length = seg.seg_len
     if length and not seg.flags & SYN:
         if seg.seq < tcb.rcv_nxt:
+            if tcb.accurate is not None and seg.payload:
+                accurate_ecn.text_came_again(conn, tcb.accurate)
             sack.came_twice(tcb, seg.seq, min(seg.seq + length, tcb.rcv_nxt))
             timestamps.note_again(tcb, seg, now)
             ack_policy.be_quick(conn)  # the peer may have missed our ACKs, and be in a time-out

@@ -10,7 +10,8 @@ ECE as it is, from a receiver that echoes each mark as it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pystack.tcp import accurate_ecn
 from pystack.tcp.accurate_ecn import AccurateEcn
@@ -25,13 +26,30 @@ if TYPE_CHECKING:
 
 _SETUP: Final = ECE | CWR
 _ACCURATE_SETUP: Final = AE | CWR | ECE
+_ASKS: Final = 2  # SYNs, or SYN-ACKs, that go with accurate ECN; those after them without
+
+
+class EcnPath(NamedTuple):
+    """What is known of a path's SYNs that ask for accurate ECN, and whom to tell more."""
+
+    is_blocked: bool  # none get through
+    got_through: Callable[[], object]
+    went_without: Callable[[], object]  # only one that did not ask did
+
+
+def asks_accurate(conn: Connection) -> bool:
+    """Tell whether an active open asks for accurate ECN, if nothing speaks against it."""
+    return conn.config.ecn == "accurate" or conn.congestion.wants_accurate_ecn
 
 
 def offer(conn: Connection) -> None:
     """Settle what our SYN asks for, and what our SYN-ACK may agree to (section 6.1.1)."""
     tcb, control, word = conn.tcb, conn.congestion, conn.config.ecn
-    asks = word in ("request", "accurate") or control.wants_ecn or control.wants_accurate_ecn
-    accurate = word == "accurate" or control.wants_accurate_ecn
+    accurate = asks_accurate(conn)
+    if conn.ecn_path is not None and conn.ecn_path.is_blocked:
+        accurate = False
+        conn.drops.append("tcp_accecn_not_asked")
+    asks = accurate or word == "request" or control.wants_ecn
     if conn.passive:
         asks = asks or word in ("accept", "accept_accurate")
         accurate = accurate or word == "accept_accurate"
@@ -46,7 +64,12 @@ def agree(conn: Connection, seg: Segment) -> None:
     peer that copies them.
     """
     tcb, flags = conn.tcb, seg.flags & _ACCURATE_SETUP
-    accurate = tcb.accurate
+    accurate, path = tcb.accurate, conn.ecn_path
+    if path is not None and seg.flags & ACK and not path.is_blocked:
+        if tcb.retries < _ASKS or _is_accurate(flags, is_answer=True):
+            path.got_through()
+        else:
+            path.went_without()
     if accurate is not None and _is_accurate(flags, is_answer=bool(seg.flags & ACK)):
         accurate_ecn.begin(conn, accurate, seg)
         return
@@ -111,8 +134,8 @@ def syn_flags(conn: Connection) -> int:
     accurate = tcb.accurate
     if accurate is not None:
         if conn.state is TcpState.SYN_SENT:
-            return _ACCURATE_SETUP if tcb.retries < 2 else 0
-        if tcb.retries < 2:
+            return _ACCURATE_SETUP if tcb.retries < _ASKS else 0
+        if tcb.retries < _ASKS:
             return accurate_ecn.syn_ack_flags(accurate)
         accurate.stop(conn, "tcp_accecn_syn_without")
         return 0
@@ -133,7 +156,11 @@ def mark(conn: Connection, segment: Segment, *, again: bool) -> None:
     if tcb.accurate is not None:
         if tcb.accurate.agreed:
             accurate_ecn.tell(
-                conn, tcb.accurate, segment, ect=_codepoint(conn, segment, again=again)
+                conn,
+                tcb.accurate,
+                segment,
+                ect=_codepoint(conn, segment, again=again),
+                again=again,
             )
         return
     if segment.payload and not again:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.tcp_events import TcpRetransmitted
 from pystack.tcp import (
+    accurate_ecn,
     ack_policy,
     acks,
     ecn,
@@ -46,8 +47,8 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         return conn.outbox.pop(0)
     if tcb.syn_now:
         return _syn(conn, now)
-    if tcb.ack_now and sack.due(conn):
-        # By itself: the next text is a full segment as a rule, without room for SACK blocks.
+    if tcb.ack_now and (sack.due(conn) or accurate_ecn.goes_alone(conn)):
+        # By itself: the next text is a full segment as a rule, without room for either option.
         return acknowledgement(conn, now)
     if conn.state in MAY_SEND or (conn.fast_opened and conn.state is TcpState.SYN_RECEIVED):
         segment = None

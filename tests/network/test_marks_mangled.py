@@ -167,6 +167,29 @@ def test_a_path_that_holds_the_flags_fast_is_found_out() -> None:
     in_network(program)
 
 
+@pytest.mark.rfc("9768", "3.1.4.1 cache")
+def test_a_path_that_throws_away_syns_that_ask_is_asked_three_times() -> None:
+    def passes(frame: Frame) -> bool:
+        data = frame.data
+        if data[PROTO] != 6 or not data[TEXT + 13] & tcp.SYN:
+            return True
+        return not (data[TEXT + 12] & 1 or data[TEXT + 13] & 0xC0)
+
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net, delay_s=0.001)
+        wire.to_server.passes = passes
+        wire.configure(TcpConfig(ecn="accurate"))
+        took = []
+        for _ in range(4):
+            began = trio.current_time()
+            await connected(wire)
+            took.append(round(trio.current_time() - began))
+        assert took == [3, 3, 3, 0]
+        assert wire.client.counters["tcp_accecn_not_asked"] == 1
+
+    in_network(program)
+
+
 @pytest.mark.parametrize("marked", [False, True])
 def test_fast_open_and_accurate_ecn_go_together(marked: bool) -> None:
     """Text in the SYN counts nowhere, and an answer goes before the handshake is over."""
