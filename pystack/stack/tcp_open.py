@@ -95,7 +95,7 @@ class Opener:
         table.add(socket)
         connection = socket.connection
         if ecn.asks_accurate(connection):
-            connection.ecn_path = table.ecn_paths.towards(remote, now)
+            connection.tcb.ecn_path = table.ecn_paths.towards(remote, now)
         connection.open_active(now)
         if text is not None:
             self._queue(socket, text, now)

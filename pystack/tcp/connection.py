@@ -24,7 +24,6 @@ from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.guarded import ControlError, Guarded
 from pystack.tcp.congestion.registry import unopened_control
-from pystack.tcp.ecn import EcnPath
 from pystack.tcp.events import Event, Signal
 from pystack.tcp.fast_open import FastOpen
 from pystack.tcp.info import TcpInfo, snapshot
@@ -58,7 +57,6 @@ class Connection:
         "drops",
         "dsacks_sent",
         "ece_received",
-        "ecn_path",
         "error",
         "established_at",
         "events",
@@ -152,8 +150,6 @@ class Connection:
         self.shown_cwnd_bytes = 0  # what watchers know
         self.bytes_retransmitted = self.losses = self.undos = self.dsacks_sent = 0
         self.ce_received = self.ece_received = 0
-        # of an active open that asks for accurate ECN; None: what others met does not matter
-        self.ecn_path: EcnPath | None = None
         self.fast_open: FastOpen | None = None  # an active open's; None: it does without
         self.fast_open_reply: FastOpenCookie | None = None  # in our SYN-ACK; None: nothing
         # By the peer's SYN, before the ACK; with text of it; with text of our SYN

@@ -10,8 +10,7 @@ ECE as it is, from a receiver that echoes each mark as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import accurate_ecn
 from pystack.tcp.accurate_ecn import AccurateEcn
@@ -29,14 +28,6 @@ _ACCURATE_SETUP: Final = AE | CWR | ECE
 _ASKS: Final = 2  # SYNs, or SYN-ACKs, that go with accurate ECN; those after them without
 
 
-class EcnPath(NamedTuple):
-    """What is known of a path's SYNs that ask for accurate ECN, and whom to tell more."""
-
-    is_blocked: bool  # none get through
-    got_through: Callable[[], object]
-    went_without: Callable[[], object]  # only one that did not ask did
-
-
 def asks_accurate(conn: Connection) -> bool:
     """Tell whether an active open asks for accurate ECN, if nothing speaks against it."""
     return conn.config.ecn == "accurate" or conn.congestion.wants_accurate_ecn
@@ -46,7 +37,7 @@ def offer(conn: Connection) -> None:
     """Settle what our SYN asks for, and what our SYN-ACK may agree to (section 6.1.1)."""
     tcb, control, word = conn.tcb, conn.congestion, conn.config.ecn
     accurate = asks_accurate(conn)
-    if conn.ecn_path is not None and conn.ecn_path.is_blocked:
+    if conn.tcb.ecn_path is not None and conn.tcb.ecn_path.is_blocked:
         accurate = False
         conn.drops.append("tcp_accecn_not_asked")
     asks = accurate or word == "request" or control.wants_ecn
@@ -64,7 +55,7 @@ def agree(conn: Connection, seg: Segment) -> None:
     peer that copies them.
     """
     tcb, flags = conn.tcb, seg.flags & _ACCURATE_SETUP
-    accurate, path = tcb.accurate, conn.ecn_path
+    accurate, path = tcb.accurate, conn.tcb.ecn_path
     if path is not None and seg.flags & ACK and not path.is_blocked:
         if tcb.retries < _ASKS or _is_accurate(flags, is_answer=True):
             path.got_through()

@@ -7,7 +7,7 @@ scaling.
 import math
 from typing import Final, NamedTuple
 
-from pystack.tcp.accurate_ecn import AccurateEcn
+from pystack.tcp.accurate_ecn import AccurateEcn, EcnPath
 from pystack.tcp.path_mtu import PathMtu
 from pystack.wire.tcp import PSH
 
@@ -66,6 +66,7 @@ class Tcb:
         "dsack",
         "ece_now",
         "ecn",
+        "ecn_path",
         "ecn_seen",
         "fast_mask",
         "fin_seq",
@@ -181,6 +182,8 @@ class Tcb:
         self.cwr_seq = iss  # SND.NXT when the congestion window was last made smaller
         # RFC 9768; None: not offered, and after the handshake: not agreed on
         self.accurate: AccurateEcn | None = None
+        # Of an active open that asks for it; None: what others met on the way does not matter
+        self.ecn_path: EcnPath | None = None
         # The flags that the fast path looks at; 0, so that it takes nothing: each segment counts
         self.fast_mask = ~PSH
 
