@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from pystack.core.addresses import Ip
-from pystack.tcp.accurate_ecn import EcnPath
+from pystack.tcp.ecn_path import EcnPath
 
 MAX_PATHS: Final = 1024  # the one that failed first makes room
 FAILURES: Final = 3  # in a row

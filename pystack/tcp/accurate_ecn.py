@@ -10,7 +10,6 @@ Nothing that a peer says counts for more than was sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pystack.wire import tcp_options
@@ -60,14 +59,6 @@ class Marks(NamedTuple):
 
 
 NO_MARKS: Final = Marks(0, 0)
-
-
-class EcnPath(NamedTuple):
-    """What is known of a path's SYNs that ask for accurate ECN, and whom to tell more."""
-
-    is_blocked: bool  # none get through
-    got_through: Callable[[], object]
-    went_without: Callable[[], object]  # only one that did not ask did
 
 
 class AccurateEcn:

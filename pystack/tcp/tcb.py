@@ -7,7 +7,8 @@ scaling.
 import math
 from typing import Final, NamedTuple
 
-from pystack.tcp.accurate_ecn import AccurateEcn, EcnPath
+from pystack.tcp.accurate_ecn import AccurateEcn
+from pystack.tcp.ecn_path import EcnPath
 from pystack.tcp.path_mtu import PathMtu
 from pystack.wire.tcp import PSH
 
