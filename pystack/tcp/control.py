@@ -88,7 +88,7 @@ def _made(conn: Connection) -> CongestionControl:
     control = CONTROLS.recall(conn.config.congestion)(smss)
     if type(control) in _TRUSTED:
         return control
-    return Guarded(control, smss, conn.report_control)
+    return Guarded(control, smss, conn.report_control, lambda: live.pace(conn))
 
 
 def _measure(conn: Connection, rates: RateEstimator | None) -> None:

@@ -240,10 +240,15 @@ def _tidy(conn: Connection, live: Live) -> None:
         conn.congestion = live.inner
 
 
+def pace(conn: Connection) -> None:
+    """Have a pacer, or none, now that the control wants another thing than before."""
+    wanted = pacing.pacer_for(conn)
+    if wanted is None or conn.pacer is None:
+        conn.pacer = wanted
+
+
 def _settle(conn: Connection) -> None:
     """Have what the control that holds now wants: a pacer or none, and no PRR over its window."""
     if conn.congestion.owns_recovery:
         conn.prr = None
-    wanted = pacing.pacer_for(conn)
-    if wanted is None or conn.pacer is None:
-        conn.pacer = wanted
+    pace(conn)

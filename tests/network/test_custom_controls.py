@@ -313,3 +313,49 @@ def test_a_window_without_an_end_is_as_good_as_the_largest() -> None:
             assert rig.client.info().cwnd_bytes == sys.maxsize
 
     pystack.run(main)
+
+
+def test_a_rate_that_it_names_later_holds_from_then_on_and_none_ends_it() -> None:
+    class Late(Mine):
+        name = "late"
+
+        def on_ack(self, sample: AckSample) -> None:
+            self.pacing_bps = 1e6 if 1.0 < sample.now < 2.0 else None
+
+    async def main() -> list[float]:
+        async with transfer(limit=400, congestion=Late) as rig:
+            rig.send(8 << 20)
+            rates = []
+            for _ in range(3):
+                before = len(rig.got)
+                await trio.sleep(1.0)
+                rates.append((len(rig.got) - before) * 8 / 1e6)
+            return rates
+
+    before, paced, after = pystack.run(main)
+    assert before > 2
+    assert 0.95 < paced < 1.35  # the window that was under way comes first
+    assert after > 2
+
+
+def test_a_rate_that_cannot_be_is_found_where_nothing_was_paced_before() -> None:
+    class Bad(Mine):
+        name = "bad"
+        go_wrong = setting("pacing_bps", math.nan)
+
+    async def main() -> str:
+        async with transfer(limit=400, congestion=Bad) as rig:
+            with pytest.raises(trio.BrokenResourceError) as caught:
+                await rig.client.send_all(bytes(4 << 20))
+            return str(caught.value)
+
+    assert "congestion control bad: pacing_bps is nan" in pystack.run(main)
+
+
+def test_an_async_method_is_refused_when_it_is_asked_for() -> None:
+    class Waits(Mine):
+        async def on_ack(self, sample: AckSample) -> None:  # type: ignore[override]
+            pass
+
+    with pytest.raises(ConfigError, match="its 'on_ack' is async: nobody awaits it"):
+        pystack.TcpConfig(congestion=Waits)

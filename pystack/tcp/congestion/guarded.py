@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
+from inspect import iscoroutinefunction
 from numbers import Real
 from typing import Final
 
@@ -41,7 +42,9 @@ class Guarded(Around):
     __slots__ = (
         "_cwnd_bytes",
         "_ect",
+        "_is_paced",
         "_name",
+        "_pacing_begins",
         "_pacing_bps",
         "_quantum_bytes",
         "_report",
@@ -55,9 +58,12 @@ class Guarded(Around):
         inner: CongestionControl,
         smss_bytes: int,
         report: Callable[[ControlError], None],
+        pacing_begins: Callable[[], None] = lambda: None,
     ) -> None:
-        """`report` is told of the fault, once."""
+        """`report` is told of the fault, once; `pacing_begins` of a rate where there was none."""
         super().__init__(inner)
+        self._pacing_begins = pacing_begins
+        self._is_paced = False
         self._report = report
         self.failure: ControlError | None = None  # None: it works
         # The last answers that made sense
@@ -214,6 +220,10 @@ class Guarded(Around):
                 getattr(self.inner, what)(*told)
             except Exception as error:
                 self._fail(what, error)
+                return
+            if (self.pacing_bps is not None) != self._is_paced:
+                self._is_paced = not self._is_paced
+                self._pacing_begins()
 
     def _fail(self, what: str, error: Exception) -> None:
         said = one_line(error)
@@ -270,6 +280,9 @@ def check_control(control: object) -> None:
     name = getattr(control, "name", None)
     if not isinstance(name, str):
         raise ConfigError(f"its `name` is {name!r}: it is a text")
+    for what in _METHODS:
+        if iscoroutinefunction(getattr(control, what, None)):
+            raise ConfigError(f"its {what!r} is async: nobody awaits it, it is told and returns")
     lacking = [what for what in _METHODS if not callable(getattr(control, what, None))]
     lacking += [what for what in _WISHES if not isinstance(getattr(control, what, None), bool)]
     lacking += _without_value(control, ("cwnd_bytes", "ssthresh_bytes", "ect"))
