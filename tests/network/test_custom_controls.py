@@ -358,4 +358,4 @@ def test_an_async_method_is_refused_when_it_is_asked_for() -> None:
             pass
 
     with pytest.raises(ConfigError, match="its 'on_ack' is async: nobody awaits it"):
-        pystack.TcpConfig(congestion=Waits)
+        pystack.TcpConfig(congestion=Waits)  # type: ignore[arg-type]
