@@ -66,6 +66,9 @@ def test_what_waits_is_no_more_than_a_few_frames_and_not_for_long() -> None:
             port.send(frame, now + 3)
             there.link.close()
             assert port.counters["vxlan_no_session"] == 11
+            port.send(frame, now + 3)
+            assert port.counters["port_closed"] == 1
+            assert not port._held
 
     run(main)
 

@@ -156,6 +156,9 @@ class VxlanPort(PortBase):
 
         What else is sent until then, and has the same length, leaves in the same call.
         """
+        if self.closed:
+            self.counters.add("port_closed")
+            return
         session = self._session
         if session is not None and not session.is_open:
             self._hold(frame, now)
