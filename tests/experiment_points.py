@@ -36,6 +36,11 @@ async def transfer(delay_ms: int, run: Run) -> dict[str, float]:
         return {"took_s": trio.current_time(), "drawn": random.random()}
 
 
+def anything(**values: object) -> float:
+    """Take any parameters; what it comes to is made up by tests."""
+    return float(len(values))
+
+
 def square(x: int, seed: int) -> dict[str, float]:
     return {"square": x * x, "by": seed}
 

@@ -10,6 +10,8 @@ from random import Random
 
 from pystack import __version__
 from pystack.experiments.model import Compare, Ended, Outcome, Point, Track, Value
+from pystack.experiments.order import Order
+from pystack.experiments.parameters import Axis, Space
 from pystack.experiments.results.description import ASKED, Description
 from pystack.experiments.results.journal import JOURNAL, line_of
 from pystack.experiments.results.series import pack_series, series_file
@@ -50,15 +52,30 @@ def folder_of(
     ended: Iterable[tuple[Point, Outcome]],
     *,
     whole: bool = True,
+    space: Mapping[str, Sequence[Value]] | None = None,
 ) -> Path:
-    """Write a folder of results; not `whole`: its sweep is still running."""
+    """Write a folder of results; not `whole`: its sweep is still running.
+
+    Its points are all of `space`; None: those that have ended.
+    """
+    ended = list(ended)
+    points = sorted((point for point, _ in ended), key=lambda point: point.number)
+    space = space or {
+        name: list(dict.fromkeys(point.parameters[name] for point in points))
+        for name in description.parameters
+    }
+    asked = Order(
+        Space(Axis({name: tuple(values)}) for name, values in space.items()),
+        list(dict.fromkeys(point.seed for point in points)),
+    )
     (folder / "series").mkdir(parents=True)
-    (folder / ASKED).write_text(json.dumps(description.to_json()))
+    text = json.dumps(description.to_json() | {"experiment": asked.to_json()})
+    (folder / ASKED).write_text(text)
     lines = []
     for point, outcome in ended:
         lines.append(line_of(point, outcome) + "\n")
         if outcome.series is not None:
-            series_file(folder, point.number).write_bytes(outcome.series)
+            series_file(folder, outcome.digest).write_bytes(outcome.series)
     (folder / JOURNAL).write_text("".join(lines))
     if whole:
         write_rows(folder)
@@ -85,12 +102,12 @@ def sweep(
         point = Point(number, dict(zip(space, parameters, strict=True)), repetition, seed)
         rng = Random(str(point))
         if (how := failed(point)) != "ok":
-            ended.append((point, Outcome(number, how, f"ValueError: too much ({point})")))
+            ended.append((point, Outcome(how, "ValueError: too much")))
             continue
         digest = f"{number:064x}"
         series = pack_series(tracks(point, rng))
-        ended.append((point, Outcome(number, "ok", "", measured(point, rng), series, digest)))
+        ended.append((point, Outcome("ok", "", measured(point, rng), series, digest)))
     description = described(
         space, seeds=seeds, runs=len(ended), compare=compare, title=title, name=name
     )
-    return folder_of(folder, description, ended, whole=whole)
+    return folder_of(folder, description, ended, whole=whole, space=space)

@@ -60,7 +60,8 @@ def run_command(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what the folder has.")
+        bool,
+        typer.Option("--resume", help="Go on with what the folder has, and add what is new."),
     ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Go on, and run again what failed.")
@@ -83,19 +84,22 @@ def run_command(
 ) -> int:
     """Run an experiment in all its points, and write what they come to into a folder.
 
-    Ctrl-C keeps what is done, and --resume goes on there. Exit status: 0 if all runs ended well, 1
-    if some did not, 130 after Ctrl-C.
+    Ctrl-C keeps what is done, and --resume goes on there, also with more seeds and values than
+    before. Exit status: 0 if all runs ended well, 1 if some did not, 130 after Ctrl-C.
     """
     if processes is not None and dask is not None:
         raise ConfigError("--processes and --dask: it runs on this machine or on a cluster")
     found = from_file(file, dict(setting(text) for text in set_ or ()))
+    folder = to or Path(f"{found.name}.results")
     if dry_run:
-        for line in outline(found):
+        lines = outline(found)
+        if resume or retry:
+            lines.append(_left(found, folder, retry=retry))
+        for line in lines:
             print(harmless(line))
         return 0
     if found.size >= ASKED_FROM and not yes:
         _ask(found)
-    folder = to or Path(f"{found.name}.results")
     return _run(
         found, folder, processes=processes, dask=dask, resume=resume, retry=retry, quiet=quiet
     )
@@ -190,6 +194,15 @@ def outline(found: Experiment) -> list[str]:
     if found.size > _SHOWN_POINTS:
         lines.append(f"  and {found.size - _SHOWN_POINTS:,} more")
     return lines
+
+
+def _left(found: Experiment, folder: Path, *, retry: bool) -> str:
+    """Say what of it a folder has already. Raises ConfigError where it is of something else."""
+    from pystack.experiments.running.kept import kept_in
+
+    kept = kept_in(folder, found, resume=True, retry=retry)
+    failed = f" ({len(kept.failed):,} of them failed)" if kept.failed else ""
+    return f"{kept.count:,} kept in {folder}{failed}, {found.size - kept.count:,} to run"
 
 
 def _values(axis: Axis) -> str:

@@ -256,10 +256,7 @@ def _failures(failed: Sequence[Row]) -> list[str]:
     if not failed:
         return []
     lines = ["", f"{counted(len(failed), 'run')} failed:"]
-    for row in failed[:_MOST_FAILED]:
-        point = str(row.point)
-        where = "" if point in row.error else f"{point}: "
-        lines.append(f"  {row.number}: {row.ended}: {where}{row.error}")
+    lines += [f"  {row.ended}: {row.error}" for row in failed[:_MOST_FAILED]]
     if len(failed) > _MOST_FAILED:
         lines.append(f"  and {len(failed) - _MOST_FAILED} more: --json has all of them")
     return lines

@@ -30,7 +30,8 @@ from pystack.experiments.model import (
     Value,
     WordError,
 )
-from pystack.experiments.parameters import Space, space_of, space_of_json
+from pystack.experiments.order import Order
+from pystack.experiments.parameters import Space, space_of
 from pystack.experiments.values import check_name, check_value
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 Measured = Mapping[str, Value | None] | float | None
 Function = Callable[..., Measured] | Callable[..., Awaitable[Measured]]
 
-_FORMAT: Final = 1  # of the JSON
+_FORMAT: Final = 2  # of the JSON
 _SEED_MAX: Final = 2**63
 _SEEDS_MAX: Final = 1_000_000
 _TRIED: Final = 100  # points of a lab that are read before anything runs
@@ -60,6 +61,7 @@ class Experiment:
     parameters: tuple[str, ...]  # their names, in the order of columns
     constants: Mapping[str, Value]
     seeds: tuple[int, ...]
+    order: Order  # of its points
     measure: tuple[str, ...]  # words of the registry of measures: "rtt p50 p99"
     series: SeriesSpec | None
     flows: str  # which connections count, by the names of their hosts: "left*"; "": all
@@ -109,13 +111,14 @@ class Experiment:
         if wanted := list(files):
             self.folder = self.folder or Path()
             self.bundle += found_files(self.folder, wanted)
-        self._space = space_of(parameters)
-        self.parameters = self._space.names
+        space = space_of(parameters)
+        self.parameters = space.names
         self.constants = {
             check_name(word, "constant"): check_value(value, word)
             for word, value in (constants or {}).items()
         }
         self.seeds = _seeds(seeds)
+        self.order = Order(space, self.seeds)
         self.measure = (measure,) if isinstance(measure, str) else tuple(measure)
         self.series = series
         self.flows, self.link = flows, link and _pair(link)
@@ -146,7 +149,7 @@ class Experiment:
             check_call(function, str(self.base), (*self.parameters, *self.constants))
         else:
             assert self.folder is not None
-            tried = ({**self.constants, **values} for values in self._space.corners(_TRIED))
+            tried = ({**self.constants, **values} for values in self.space.corners(_TRIED))
             check_lab(self.base, self.bundle, self.folder, self.parameters, tried)
 
     def _check_compare(self, compare: Compare) -> None:
@@ -156,7 +159,7 @@ class Experiment:
                 f"there is no parameter {compare.between!r} to compare between"
                 f"{suggest(compare.between, self.parameters)}",
             )
-        values = self._space.values_of(compare.between)
+        values = self.space.values_of(compare.between)
         if compare.baseline not in values:
             known = list(dict.fromkeys(map(str, islice(values, 10))))
             raise WordError(
@@ -166,27 +169,22 @@ class Experiment:
             )
 
     def points(self) -> Iterator[Point]:
-        """Yield the points in order: the last parameter varies fastest, and seeds within it."""
-        number = 0
-        for values in self._space:
-            for repetition, seed in enumerate(self.seeds):
-                yield Point(number, values, repetition, seed)
-                number += 1
+        """Return the points in order: the last parameter varies fastest, and seeds within it."""
+        return iter(self.order)
 
     def point(self, number: int) -> Point:
         """Return one point by its place, without making the others. IndexError."""
-        at, repetition = divmod(number, len(self.seeds))
-        return Point(number, self._space.at(at), repetition, self.seeds[repetition])
+        return self.order.at(number)
 
     @property
     def size(self) -> int:
         """The number of runs, without making the points."""
-        return self._space.size * len(self.seeds)
+        return self.order.size
 
     @property
     def space(self) -> Space:
         """All combinations of parameters."""
-        return self._space
+        return self.order.space
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}: {self.size:,} runs of {self.base}>"
@@ -226,13 +224,15 @@ class Experiment:
         said = self._to_json()
         for word in ("name", "title", "limits", "compare"):
             del said[word]
-        # What is drawn, and not how: a later version of scipy may draw otherwise.
-        said["drawn"] = [list(axis.rows) for axis in self._space.axes if axis.is_drawn]
         return hashlib.sha256(canonical(said).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return all of it, with its bundle, as canonical JSON."""
+        """Return all of it, with its bundle and what was drawn, as canonical JSON."""
         return canonical(self._to_json())
+
+    def program_json(self) -> str:
+        """Return it without its points, for whoever is given these one by one."""
+        return canonical(self._to_json() | Order(space_of(()), ()).to_json())
 
     def _to_json(self) -> dict[str, object]:
         base = self.base
@@ -248,9 +248,8 @@ class Experiment:
             "name": self.name,
             "title": self.title,
             "base": said,
-            "parameters": self._space.to_json(),
+            **self.order.to_json(),
             "constants": dict(self.constants),
-            "seeds": list(self.seeds),
             "measure": list(self.measure),
             "series": series and asdict(series),
             "flows": self.flows,
@@ -288,10 +287,9 @@ class Experiment:
             if "lab" in base
             else FunctionBase(base["module"], base["function"], base["file"])
         )
-        self._space = space_of_json(said["parameters"])
-        self.parameters = self._space.names
+        self.order = Order.from_json(said)
+        self.parameters, self.seeds = self.space.names, self.order.seeds
         self.constants = said["constants"]
-        self.seeds = tuple(said["seeds"])
         self.measure = tuple(said["measure"])
         series, compare = said["series"], said["compare"]
         self.series = series and SeriesSpec(**{**series, "of": tuple(series["of"])})

@@ -55,6 +55,10 @@ class Point:
         values = {**self.parameters, "seed": self.seed}
         return ", ".join(f"{name} = {value!r}" for name, value in values.items())
 
+    def told(self, error: str) -> str:
+        """Return what a run says of itself as a sentence that names it; "": nothing."""
+        return f"run {self.number} ({self}): {error}" if error else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -110,12 +114,12 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to."""
+    """What a run came to, whatever place it has in whichever experiment."""
 
-    number: int  # of its point
     ended: Ended
-    # One sentence, with the parameters of the point; "": it is ok.
-    error: str = ""
+    error: str = (
+        ""  # what went wrong, in one line that `Point.told` makes a sentence of; "": it is ok
+    )
     measures: Mapping[str, Value | None] = field(default_factory=dict)  # by the names of columns
     series: bytes | None = None  # a Parquet file; None: there are none
     # SHA-256 over the measures and the series, in a form that is the same everywhere; "" unless ok.

@@ -6,12 +6,13 @@ no points, and a point is found by its place without making the others.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import ClassVar
+from typing import Any
 
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
@@ -27,7 +28,7 @@ class Axis:
     """Parameters that advance together, and what they are at each step."""
 
     columns: Mapping[str, Span | tuple[Value, ...]]
-    is_drawn: ClassVar[bool] = False  # by chance
+    is_drawn: bool = False  # by chance
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,9 +45,24 @@ class Axis:
         """The values at each step, in the order of the names."""
         return list(zip(*(_all(values) for values in self.columns.values()), strict=True))
 
+    def steps(self, parameters: Mapping[str, Value]) -> Sequence[int]:
+        """Return at which steps these are the values: () where they never are."""
+        return self._steps.get(_key([parameters.get(name) for name in self.names]), ())
+
+    @cached_property
+    def _steps(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for step, row in enumerate(self.rows):
+            found.setdefault(_key(row), []).append(step)
+        return found
+
     def to_json(self) -> dict[str, object]:
-        """Return it as `axis_of_json` takes it."""
-        return {"zip": _columns_to_json(self.columns)}
+        """Return it as `space_of_json` takes it: its values, and not how they were said or drawn.
+
+        Another version, or another machine's logarithm, might come to others.
+        """
+        columns = [[name, [row[at] for row in self.rows]] for at, name in enumerate(self.names)]
+        return {"columns": columns, "is_drawn": self.is_drawn}
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class Sample(Axis):
     Of each of `points` even slices of a parameter, one point lies in it.
     """
 
-    is_drawn: ClassVar[bool] = True
+    is_drawn: bool = True
     points: int = 1
     seed: int = 1
 
@@ -95,14 +111,6 @@ class Sample(Axis):
         ]
         return list(zip(*drawn, strict=True))
 
-    def to_json(self) -> dict[str, object]:
-        """Return it as `axis_of_json` takes it."""
-        return {
-            "sample": _columns_to_json(self.columns),
-            "points": self.points,
-            "seed": self.seed,
-        }
-
 
 def zipped(columns: Mapping[str, Values] | None = None, /, **more: Values) -> Axis:
     """Return parameters that advance together: `zipped(rate=["1mbit", "9mbit"], limit=[5, 50])`.
@@ -125,7 +133,8 @@ def sample(
     `points`: 1 to 1,000,000. A list takes part too, each of its values as often as the others.
     `seed`: of what is drawn, 0 or more. Raises ConfigError.
     """
-    return Sample(_columns({**(columns or {}), **more}, "a sample"), points, seed)
+    columns = _columns({**(columns or {}), **more}, "a sample")
+    return Sample(columns, points=points, seed=seed)
 
 
 class Space:
@@ -150,6 +159,16 @@ class Space:
             number, step = divmod(number, axis.count)
             found.append(axis.rows[step])
         return self._named(reversed(found))
+
+    def places(self, parameters: Mapping[str, Value]) -> Sequence[int]:
+        """Return the places of a combination, in order: none where it is not one of these."""
+        if parameters.keys() != set(self.names):
+            return ()
+        found = [0]
+        for axis in self.axes:
+            steps = axis.steps(parameters)
+            found = [at * axis.count + step for at in found for step in steps]
+        return found
 
     def __iter__(self) -> Iterator[dict[str, Value]]:
         """Yield all combinations, the last parameter fastest."""
@@ -202,32 +221,12 @@ def space_of(parameters: object) -> Space:
     )
 
 
-def space_of_json(axes: Iterable[Mapping[str, object]]) -> Space:
+def space_of_json(axes: Iterable[Mapping[str, Any]]) -> Space:
     """Return what `Space.to_json` has said."""
-    return Space(_axis_of_json(axis) for axis in axes)
-
-
-def _axis_of_json(said: Mapping[str, object]) -> Axis:
-    columns = said.get("zip", said.get("sample"))
-    assert isinstance(columns, list)
-    found: dict[str, Span | tuple[Value, ...]] = {}
-    for name, values in columns:
-        found[name] = Span(**values) if isinstance(values, dict) else tuple(values)
-    if "sample" in said:
-        points, seed = said["points"], said["seed"]
-        assert isinstance(points, int)
-        assert isinstance(seed, int)
-        return Sample(found, points, seed)
-    return Axis(found)
-
-
-def _columns_to_json(columns: Mapping[str, Span | tuple[Value, ...]]) -> list[object]:
-    return [
-        [name, {word: getattr(values, word) for word in ("low", "high", "steps", "is_log")}]
-        if isinstance(values, Span)
-        else [name, list(values)]
-        for name, values in columns.items()
-    ]
+    return Space(
+        Axis({name: tuple(values) for name, values in axis["columns"]}, axis["is_drawn"])
+        for axis in axes
+    )
 
 
 def _columns(said: Mapping[str, object], what: str) -> dict[str, Span | tuple[Value, ...]]:
@@ -254,6 +253,11 @@ def column(name: str, values: object) -> Span | tuple[Value, ...]:
             f"{list(found)!r} are not"
         )
     return found
+
+
+def _key(row: Sequence[Value | None]) -> str:
+    """Return what tells values apart as results do: 1, 1.0 and true are three."""
+    return json.dumps(row)
 
 
 def _check_distinct(name: str, values: Span | tuple[Value, ...]) -> None:

@@ -54,16 +54,14 @@ def run_point(experiment: Experiment, point: Point) -> Outcome:
             measures, tracks = _measured(experiment, run)
         series = pack_series(tracks)
     except _WrongResultError as error:
-        return Outcome(point.number, "wrong_result", _sentence(point, str(error)))
+        return Outcome("wrong_result", _cut(str(error)))
     except MemoryError:
-        return Outcome(point.number, "memory_limit", _sentence(point, "MemoryError"))
+        return Outcome("memory_limit", "MemoryError")
     except BaseException as error:
         if _is_interrupt(error):
             raise KeyboardInterrupt from None
-        return Outcome(point.number, "raised", _sentence(point, _told(error, experiment.folder)))
-    return Outcome(
-        point.number, "ok", measures=measures, series=series, digest=digest_of(measures, tracks)
-    )
+        return Outcome("raised", _cut(_told(error, experiment.folder)))
+    return Outcome("ok", measures=measures, series=series, digest=digest_of(measures, tracks))
 
 
 def digest_of(measures: Mapping[str, Value | None], tracks: Iterable[Track]) -> str:
@@ -164,10 +162,6 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         seed_of_run.reset(token)
-
-
-def _sentence(point: Point, what: str) -> str:
-    return f"run {point.number} ({point}): {_cut(what)}"
 
 
 def _cut(text: str) -> str:

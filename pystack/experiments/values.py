@@ -7,11 +7,15 @@ from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Value
-from pystack.experiments.results.columns import RESERVED as COLUMNS
 
 WHOLE_MAX: Final = 2**63  # Parquet has 64 bits for them
 
 TEXT_MAX: Final = 1 << 16  # characters of one value
+# Columns of all results; the last two are added where several folders are loaded.
+COLUMNS: Final = (
+    *("number", "repetition", "seed", "ended", "error", "version", "digest"),
+    *("identity", "results"),
+)
 # What no parameter and no measurement can be called: columns of results are, and what is offered.
 RESERVED: Final = (*COLUMNS, "run")
 

@@ -215,7 +215,7 @@ def lines_of(made: Chosen, of: Sequence[str] | None = None) -> list[Line]:
     """Read the time series of runs. Raises ConfigError where there are none."""
     found: list[Line] = []
     for row in made.rows:
-        file = series_file(made.results.path, row.number)
+        file = series_file(made.results.path, row.digest)
         if file.exists():
             found += _lines(read_series(file), row, of)
     return found
@@ -225,7 +225,7 @@ def series_names(made: Chosen) -> list[str]:
     """Return which time series there are. Raises ConfigError where there are none."""
     names: dict[str, None] = {}
     for row in made.rows:
-        file = series_file(made.results.path, row.number)
+        file = series_file(made.results.path, row.digest)
         if file.exists():
             names.update(dict.fromkeys(read_series(file)["series"].unique().to_pylist()))
     if not names:

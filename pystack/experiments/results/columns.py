@@ -25,12 +25,6 @@ UNITS: Final = {
     "_frames": "frames",
     "_segments": "segments",
 }
-# What columns of the harness are called, which parameters and measurements are not.
-FIRST: Final = ("number",)
-MIDDLE: Final = ("repetition", "seed", "ended", "error")
-LAST: Final = ("version", "digest")
-ADDED: Final = ("identity", "results")  # by loading several folders
-RESERVED: Final = (*FIRST, *MIDDLE, *LAST, *ADDED)
 
 _INT64: Final = range(-(2**63), 2**63)
 _UINT64: Final = range(2**64)

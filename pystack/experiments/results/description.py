@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pystack import __version__
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Compare, Value
+from pystack.experiments.order import Order
 
 if TYPE_CHECKING:
     from pystack.experiments.experiment import Experiment
 
 ASKED: Final = "experiment.json"
-FORMAT: Final = 1  # of the folder; another one is not read
+FORMAT: Final = 2  # of the folder; another one is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,7 @@ class Description:
             if kind == FORMAT:
                 return _described(found)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise ConfigError(
-                f"{source} does not say which experiment it belongs to: it is not pystack's, or a "
-                "part of it is missing"
-            ) from None
+            raise _says_nothing(source) from None
         raise ConfigError(
             f"{source} has results in format {kind!r}, and this pystack ({__version__}) reads "
             f"format {FORMAT}: read it with the version that wrote it"
@@ -88,11 +86,45 @@ def experiment_json(experiment: Experiment) -> str:
 def read_description(folder: Path) -> Description:
     """Return what the results in a folder belong to. Raises ConfigError."""
     file = folder / ASKED
+    return Description.from_json(_text_of(file), file)
+
+
+def read_order(folder: Path) -> Order:
+    """Return the points that the results in a folder are asked for. Raises ConfigError."""
+    return order_of(read_asked(folder), folder)
+
+
+def order_of(asked: Mapping[str, Any], folder: Path) -> Order:
+    """Return the points that an experiment asks for, of its JSON. Raises ConfigError."""
     try:
-        text = file.read_bytes()
+        return Order.from_json(asked)
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError):
+        raise _says_nothing(folder / ASKED) from None
+
+
+def read_asked(folder: Path) -> dict[str, Any]:
+    """Return the JSON of the experiment whose results are in a folder. Raises ConfigError."""
+    file = folder / ASKED
+    text = _text_of(file)
+    Description.from_json(text, file)  # raises where it is of another format
+    asked = json.loads(text).get("experiment")
+    if not isinstance(asked, dict):
+        raise _says_nothing(file)
+    return asked
+
+
+def _text_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
-    return Description.from_json(text, file)
+
+
+def _says_nothing(source: object) -> ConfigError:
+    return ConfigError(
+        f"{source} does not say which experiment it belongs to: it is not pystack's, or a part of "
+        "it is missing"
+    )
 
 
 def _described(found: dict[str, Any]) -> Description:

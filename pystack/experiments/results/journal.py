@@ -1,24 +1,37 @@
 """The journal of a sweep: a line of JSON for each run, as they end; whatever was written counts.
 
-It is all that a sweep that was cut short needs to go on. The last line may be half written: it is
-left out, and its run is done again. Where a run has two lines, the later one holds.
+A line says what was run, parameters and a seed, and what that came to; where it stands is said by
+the experiment. So the journal is all that is needed to go on, and to go on with a larger experiment
+as well. The last line may be half written: it is left out, and its run is done again. Where a run
+has two lines, the later one holds.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import ENDED, Ended, Outcome, Point, Value
+from pystack.experiments.results.description import read_order
 
 JOURNAL: Final = "rows.jsonl"
 _SUM: Final = b',"crc":'  # before the CRC-32 of the line without it: a damaged number is none
-DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}|")  # the name of a file too: it leads nowhere else
+
+
+class Entry(NamedTuple):
+    """A line of the journal."""
+
+    parameters: Mapping[str, Value]
+    seed: int
+    outcome: Outcome  # without its series
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +43,7 @@ class Row:
     repetition: int
     seed: int
     ended: Ended
-    error: str = ""
+    error: str = ""  # a sentence that names the run; "": it is ok
     measures: Mapping[str, Value | None] = field(default_factory=dict)
     digest: str = ""
 
@@ -48,7 +61,7 @@ class Row:
             repetition=point.repetition,
             seed=point.seed,
             ended=outcome.ended,
-            error=outcome.error,
+            error=point.told(outcome.error),
             measures=outcome.measures,
             digest=outcome.digest,
         )
@@ -56,48 +69,46 @@ class Row:
 
 def line_of(point: Point, outcome: Outcome) -> str:
     """Return a run as a line of the journal, without its end; in ASCII, whatever is in it."""
-    row = Row.of(point, outcome)
     text = json.dumps(
         {
-            "number": row.number,
-            "parameters": dict(row.parameters),
-            "repetition": row.repetition,
-            "seed": row.seed,
-            "ended": row.ended,
-            "error": row.error,
-            "measures": dict(row.measures),
-            "digest": row.digest,
+            "parameters": dict(point.parameters),
+            "seed": point.seed,
+            "ended": outcome.ended,
+            "error": outcome.error,
+            "measures": dict(outcome.measures),
+            "digest": outcome.digest,
         },
         separators=(",", ":"),
     )
     return f"{text[:-1]}{_SUM.decode()}{zlib.crc32(text.encode())}}}"
 
 
-def row_of(line: bytes) -> Row:
-    """Read such a line. Raises ValueError, TypeError or LookupError where it is damaged."""
-    text, _, end = line.rstrip(b"\n").rpartition(_SUM)
-    text += b"}"
-    if end != b"%d}" % zlib.crc32(text):
-        raise ValueError("its checksum is another")
-    return _row(json.loads(text))
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Read a journal; return its runs in the order of the experiment. Raises ConfigError."""
-    return sorted({row.number: row for row in _rows(path)}.values(), key=lambda row: row.number)
-
-
-def _rows(path: Path) -> Iterator[Row]:
+def entries(path: Path) -> Iterator[tuple[int, Entry]]:
+    """Yield what a journal says, with the numbers of its lines. ConfigError where it is damaged."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for at, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return  # it was not written to its end
+                yield at, _entry_of(path, at, line)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    # What stands behind the last end of line is a line that was not written to its end.
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            yield row_of(line)
-        except DAMAGES:
-            raise damaged(path, number) from None
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Read the journal of a folder of results; return its runs in the order of the experiment.
+
+    Raises ConfigError.
+    """
+    path = folder / JOURNAL
+    order = read_order(folder)
+    found: dict[int, Outcome] = {}
+    for at, (parameters, seed, outcome) in entries(path):
+        numbers = order.numbers(parameters, seed)
+        if not numbers:
+            raise damaged(path, at)
+        found.update((number, outcome) for number in numbers)
+    return [Row.of(order.at(number), outcome) for number, outcome in sorted(found.items())]
 
 
 def damaged(path: Path, number: int) -> ConfigError:
@@ -108,30 +119,30 @@ def damaged(path: Path, number: int) -> ConfigError:
     )
 
 
-def _row(found: Any) -> Row:  # noqa: ANN401 - whatever JSON has
-    if not isinstance(found["parameters"], dict) or not isinstance(found["measures"], dict):
+def _entry_of(path: Path, at: int, line: bytes) -> Entry:
+    text, _, end = line.rstrip(b"\n").rpartition(_SUM)
+    text += b"}"
+    try:
+        if end != b"%d}" % zlib.crc32(text):
+            raise ValueError("its checksum is another")
+        return _entry(json.loads(text))
+    except _DAMAGES:
+        raise damaged(path, at) from None
+
+
+def _entry(found: Any) -> Entry:  # noqa: ANN401 - whatever JSON has
+    if found["ended"] not in ENDED or not _DIGEST.fullmatch(found["digest"]):
+        raise ValueError(found)
+    if type(found["seed"]) is not int:
         raise TypeError
-    if found["ended"] not in ENDED:
-        raise ValueError(found["ended"])
-    return Row(
-        number=_whole(found["number"]),
-        parameters={name: _value(value) for name, value in found["parameters"].items()},
-        repetition=_whole(found["repetition"]),
-        seed=_whole(found["seed"]),
-        ended=found["ended"],
-        error=str(found["error"]),
-        measures={
-            name: None if value is None else _value(value)
-            for name, value in found["measures"].items()
-        },
-        digest=str(found["digest"]),
+    measures = {
+        name: None if value is None else _value(value) for name, value in found["measures"].items()
+    }
+    return Entry(
+        {name: _value(value) for name, value in found["parameters"].items()},
+        found["seed"],
+        Outcome(found["ended"], str(found["error"]), measures, digest=found["digest"]),
     )
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError
-    return value
 
 
 def _value(value: object) -> Value:

@@ -74,7 +74,7 @@ class Results:
         """All runs that have ended."""
         if self._is_journal_newer:
             description = read_description(self.path)
-            rows = read_rows(self.path / JOURNAL)
+            rows = read_rows(self.path)
             return Sheet(description, tuple(rows), measures_of(description, rows))
         description, table = self._table()
         return Sheet(description, tuple(rows_in(description, table)), measured_in(table))
@@ -114,7 +114,7 @@ class Results:
 
     def _arrow(self) -> Any:  # noqa: ANN401 - of pyarrow
         if self._is_journal_newer:
-            return table_of(read_description(self.path), read_rows(self.path / JOURNAL))
+            return table_of(read_description(self.path), read_rows(self.path))
         return self._table()[1]
 
     def _table(self) -> tuple[Description, Any]:
@@ -216,7 +216,7 @@ def series_table(
     wanted = None if of is None else [of] if isinstance(of, str) else list(of)
     tables, there = [], set()
     for row in rows:
-        file = series_file(folder, row.number)
+        file = series_file(folder, row.digest)
         if not file.exists():
             continue
         table = read_series(file)

@@ -23,9 +23,12 @@ _OPTIONS: Final = {
 }
 
 
-def series_file(folder: Path, number: int) -> Path:
-    """Return where the series of a run are."""
-    return folder / SERIES / f"{number:06}.parquet"
+def series_file(folder: Path, digest: str) -> Path:
+    """Return where the series of a run are that came to this.
+
+    They are part of its digest: whatever place the run has, or will have, its file is the same.
+    """
+    return folder / SERIES / f"{digest}.parquet"
 
 
 def no_series(folder: Path, runs: int) -> ConfigError:

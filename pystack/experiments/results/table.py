@@ -14,10 +14,11 @@ from typing import Any, Final, cast
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.experiments.model import Ended
-from pystack.experiments.results.columns import RESERVED, array_of, text_of, texts_of, unit_of
+from pystack.experiments.results.columns import array_of, text_of, texts_of, unit_of
 from pystack.experiments.results.description import Description, read_description
-from pystack.experiments.results.journal import JOURNAL, Row, read_rows
+from pystack.experiments.results.journal import Row, read_rows
 from pystack.experiments.results.series import parquet_bytes, read_parquet
+from pystack.experiments.values import COLUMNS
 
 ROWS: Final = "rows.parquet"
 _HEAD: Final = b"pystack"  # of the file's: what the rows belong to
@@ -26,7 +27,7 @@ _UNIT: Final = b"unit"  # of a column's
 
 def write_rows(folder: Path) -> Path:
     """Make rows.parquet of the journal in a folder of results; return where it is."""
-    table = table_of(read_description(folder), read_rows(folder / JOURNAL))
+    table = table_of(read_description(folder), read_rows(folder))
     file = folder / ROWS
     beside = file.with_suffix(".part")
     data = parquet_bytes(table)
@@ -120,6 +121,6 @@ def _about(column: str) -> dict[bytes, bytes] | None:
 
 def _free(name: str, taken: dict[str, Any]) -> str:
     """Return a name for a measurement that nothing else has: what was measured is never lost."""
-    while name in taken or name in RESERVED:
+    while name in taken or name in COLUMNS:
         name = f"measured_{name}"
     return name

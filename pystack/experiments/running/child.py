@@ -104,7 +104,7 @@ class _Serving:
             gc.freeze()
             self._is_first = False
         said: dict[str, object] = {
-            "number": outcome.number,
+            "number": point.number,
             "ended": outcome.ended,
             "error": outcome.error,
             "measures": dict(outcome.measures),
@@ -134,7 +134,7 @@ class _Serving:
                 return run_point(self._experiment, point)
         except BaseException as error:  # the program's own SystemExit, or KeyboardInterrupt
             told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return Outcome(point.number, "raised", f"run {point.number} ({point}): {told}")
+            return Outcome("raised", told)
 
     def _words(self) -> str:
         """Return what the point has printed last, before the next one prints anything."""

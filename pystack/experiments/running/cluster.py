@@ -60,7 +60,7 @@ class Cluster:
                 "distributed.Client, and call run in a thread (asyncio.to_thread)"
             )
         self._experiment = experiment
-        self._text = experiment.to_json()
+        self._text = experiment.program_json()
         self._sweep = uuid.uuid4().hex
         self._came: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._out: dict[Any, tuple[int, ...]] = {}  # chunks: numbers of points
@@ -165,7 +165,8 @@ class Cluster:
         return numbers
 
     def _submit(self, numbers: tuple[int, ...]) -> None:
-        chunk = Chunk(self._sweep, self._text, numbers, kind())
+        points = tuple(map(self._experiment.point, numbers))
+        chunk = Chunk(self._sweep, self._text, points, kind())
         future = self._client.submit(
             run_chunk, chunk, key=f"pystack-{self._sweep}-{uuid.uuid4().hex}", pure=False
         )
@@ -233,8 +234,8 @@ class Cluster:
             self._suspects.append(number)
             return
         point = self._experiment.point(number)
-        error = f"run {number} ({point}): the workers of the cluster that ran it died, each time"
-        yield Done(point, Outcome(number, "died", error), Timing(0.0, 0.0, 0, attempts))
+        error = "the workers of the cluster that ran it died, each time"
+        yield Done(point, Outcome("died", error), Timing(0.0, 0.0, 0, attempts))
 
     def _connected(self, address: str) -> Any:  # noqa: ANN401 - a client
         try:

@@ -221,7 +221,7 @@ class Crew:
                 "runs have processes that are ended by signals, which this system does not have: "
                 "use Linux, macOS, or WSL"
             )
-        self.experiment = experiment.to_json()
+        self.experiment = experiment.program_json()
         self.limits = experiment.limits
         self.is_stopping = False  # no process is to be started any more
         self._dies_with_thread = dies_with_thread

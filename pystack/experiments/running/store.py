@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,26 +21,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import ConfigError, OutputError
-from pystack.experiments.results.description import (
-    ASKED,
-    experiment_json,
-    read_description,
-)
-from pystack.experiments.results.journal import DAMAGES, JOURNAL, damaged, line_of, row_of
+from pystack.experiments.results.description import ASKED, experiment_json
+from pystack.experiments.results.journal import JOURNAL, line_of
 from pystack.experiments.results.series import series_file
+from pystack.experiments.results.table import ROWS, write_rows
+from pystack.experiments.running.kept import check_size, kept_in
 
 if TYPE_CHECKING:
     from pystack.experiments.experiment import Experiment
+    from pystack.experiments.model import Point
     from pystack.experiments.running.supervisor import Done
 
 TIMINGS: Final = "timings.jsonl"
 LOCK: Final = ".lock"
-_RUNS_MAX: Final = 100_000_000
 _TO_DISK_S: Final = 1.0  # the disk has each line within that time
-# Of `experiment.json`: in these, results do not differ, or it is said better by others.
-_SAYS_NOTHING: Final = frozenset(
-    {"identity", "experiment", "format", "name", "title", "compare", "limits", "runs", "files"}
-)
 _LOOK_BYTES: Final = 1 << 20
 
 
@@ -52,21 +46,16 @@ class Store:
     ) -> None:
         """Raises ConfigError where the folder is another's, or in use; OutputError: the disk."""
         self.folder = folder
-        self._failed: set[int] = set()  # of the runs that are done
-        if experiment.size > _RUNS_MAX:
-            raise ConfigError(
-                f"{experiment.size:,} runs are too many for one sweep: {_RUNS_MAX:,} are the most"
-            )
-        self._done = bytearray(len(experiment))  # 1: it is
+        self._order = experiment.order
+        check_size(experiment)
         self._pending_since: float | None = None  # lines that the disk need not have; None: none
         with self._explained():
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder)
         try:
             with self._explained():
-                self._begin(experiment, resume=resume or retry)
-                if retry:
-                    self._forget_failed()
+                self._kept = kept_in(folder, experiment, resume=resume, retry=retry)
+                self._begin(experiment_json(experiment).encode())
                 self._rows = _Lines(folder / JOURNAL)
                 self._timings = _Lines(folder / TIMINGS)
         except BaseException:
@@ -93,31 +82,38 @@ class Store:
     @property
     def count(self) -> int:
         """How many runs are done."""
-        return self._done.count(1)
+        return self._kept.count
 
     @property
     def failed(self) -> int:
         """How many of these did not end well."""
-        return len(self._failed)
+        return len(self._kept.failed)
 
     def has(self, number: int) -> bool:
         """Tell whether a run is done."""
-        return self._done[number] == 1
+        return self._kept.has(number)
+
+    def missing(self) -> Iterator[Point]:
+        """Yield what is to be run. It is looked at as it is taken: what is done by then is not."""
+        for point in self._order:
+            # Where the same point has several places, the run at the first one is that of all.
+            if not self.has(point.number) and point.number == self._numbers(point)[0]:
+                yield point
 
     def add(self, done: Done) -> bool:
         """Keep a run; False: it is there already. Raises OutputError, and keeps what there was."""
-        number = done.point.number
-        if self._done[number]:
+        point, outcome = done.point, done.outcome
+        if self.has(point.number):
             return False
         with self._explained():
-            if done.outcome.series is not None:
-                file = series_file(self.folder, number)
+            if outcome.series is not None:
+                file = series_file(self.folder, outcome.digest)
                 file.parent.mkdir(exist_ok=True)
-                _write_beside(file, done.outcome.series)
-            timing = {"number": number, **asdict(done.timing)}
-            self._timings.add(json.dumps(timing, separators=(",", ":")))
-            self._rows.add(line_of(done.point, done.outcome))
-        self._note(number, done.outcome.ended)
+                _write_beside(file, outcome.series)
+            timing = {"parameters": dict(point.parameters), "seed": point.seed}
+            self._timings.add(json.dumps(timing | asdict(done.timing), separators=(",", ":")))
+            self._rows.add(line_of(point, outcome))
+        self._kept.take(self._numbers(point), outcome.ended)
         if self._pending_since is None:
             self._pending_since = time.monotonic()
         return True
@@ -132,72 +128,24 @@ class Store:
 
     def finish(self) -> None:
         """Write rows.parquet out of all that is done. Raises OutputError."""
-        from pystack.experiments.results.table import write_rows
-
         with self._explained():
             self._rows.sync()
             if find_spec("pyarrow") is not None:  # else the lines are all that there is
                 write_rows(self.folder)
 
-    def _begin(self, experiment: Experiment, *, resume: bool) -> None:
-        """Find out what the folder is, and what is done in it."""
-        if not (self.folder / ASKED).exists():
-            if (self.folder / JOURNAL).exists():
-                raise ConfigError(
-                    f"{self.folder} has {JOURNAL} and no {ASKED}: whose results these are cannot "
-                    "be told; use another folder"
-                )
-            _write_beside(self.folder / ASKED, experiment_json(experiment).encode())
-            return
-        if not resume:
-            journal = self.folder / JOURNAL
-            if journal.exists() and not journal.stat().st_size:
-                # A sweep was begun here and came to nothing, as where no scheduler was found.
-                _write_beside(self.folder / ASKED, experiment_json(experiment).encode())
-                return
-            raise ConfigError(
-                f"{self.folder} has results already: resume goes on with them (--resume), another "
-                "folder (--to) begins anew"
-            )
-        there = read_description(self.folder)
-        if there.identity != experiment.identity:
-            raise ConfigError(
-                f"{self.folder} has results of another experiment: "
-                f"{_difference(self.folder, experiment)}; use another folder"
-            )
+    def _numbers(self, point: Point) -> Sequence[int]:
+        return self._order.numbers(point.parameters, point.seed)
+
+    def _begin(self, asked: bytes) -> None:
+        """Have the folder be of this experiment, whose points all of its runs are."""
         _cut(self.folder / TIMINGS)
         _cut(self.folder / JOURNAL)
-        for at, line in enumerate(_whole_lines(self.folder / JOURNAL), 1):
-            try:
-                row = row_of(line)
-                if row.number < 0 or row.point != experiment.point(row.number):
-                    raise ValueError
-            except DAMAGES:
-                raise damaged(self.folder / JOURNAL, at) from None
-            self._note(row.number, row.ended)
-        # What may have been damaged, and what is no part of the identity: a title, a comparison.
-        asked = experiment_json(experiment).encode()
-        if (self.folder / ASKED).read_bytes() != asked:
-            _write_beside(self.folder / ASKED, asked)
         # It is made anew at the end. Were this sweep killed, it would hide what has been added.
-        from pystack.experiments.results.table import ROWS
-
         (self.folder / ROWS).unlink(missing_ok=True)
-
-    def _note(self, number: int, ended: str) -> None:
-        """Note that a run is done. Of one that was run again the last line is what holds."""
-        self._done[number] = 1
-        if ended == "ok":
-            self._failed.discard(number)
-        else:
-            self._failed.add(number)
-
-    def _forget_failed(self) -> None:
-        """Have what failed run again; its time series go, for the next attempt may have none."""
-        for number in self._failed:
-            self._done[number] = 0
-            series_file(self.folder, number).unlink(missing_ok=True)
-        self._failed.clear()
+        file = self.folder / ASKED
+        if not file.exists() or file.read_bytes() != asked:
+            # Whichever of the two is there, old or new, has all runs of the journal.
+            _write_beside(file, asked)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -295,38 +243,3 @@ def _cut(path: Path) -> None:
             at -= size
         if at < end:
             file.truncate(at)
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    if path.exists():
-        with path.open("rb") as file:
-            yield from file
-
-
-def _difference(folder: Path, experiment: Experiment) -> str:
-    """Say in what an experiment differs from the one whose results are in a folder."""
-    there = _read((folder / ASKED).read_text())
-    here = _read(experiment_json(experiment))
-    for one, other in ((there, here), (_read(there["experiment"]), _read(here["experiment"]))):
-        parts = [
-            f"{name} is {_shown(one.get(name))} there and {_shown(other.get(name))} here"
-            for name in sorted((one.keys() | other.keys()) - _SAYS_NOTHING)
-            if one.get(name) != other.get(name)
-        ]
-        if parts:
-            return "; ".join(parts[:3])
-    one, other = (_read(_read(each["experiment"])["files"]) for each in (there, here))
-    changed = [
-        name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)
-    ]
-    return f"{', '.join(changed[:3]) or 'something'} has changed"
-
-
-def _read(part: object) -> dict[str, object]:
-    found = json.loads(part) if isinstance(part, str) else part
-    return found if isinstance(found, dict) else {}
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

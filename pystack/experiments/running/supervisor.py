@@ -129,12 +129,10 @@ class Supervisor:
         series = message.body if head["has_series"] else None
         error, ended = self._child.everywhere(head["error"]), head["ended"]
         if ended == "memory_limit":
-            error = _sentence(given.point, ended, self._crew.limits)
+            error = _what(ended, self._crew.limits)
         elif ended != "ok" and (words := self._child.words_of(head["words"])):
             error = f'{error}; it printed last: "{words}"'
-        outcome = Outcome(
-            given.point.number, ended, error, head["measures"], series, head["digest"]
-        )
+        outcome = Outcome(ended, error, head["measures"], series, head["digest"])
         timing = Timing(head["wall_s"], head["cpu_s"], head["peak_bytes"], given.attempts + 1)
         self._wall_s = timing.wall_s if not self._wall_s else (self._wall_s + timing.wall_s) / 2
         # With what the point has left behind; or it was at its limit, and ended as it said so. The
@@ -156,25 +154,24 @@ class Supervisor:
             ended = why
         elif given.attempts < limits.attempts:
             return None
-        error = _sentence(given.point, ended, limits, how)
+        error = _what(ended, limits, how)
         if words:
             error = f'{error}; it printed last: "{words}"'
         timing = Timing(wall_s, 0.0, peak_bytes, given.attempts)
-        return Done(given.point, Outcome(given.point.number, ended, error), timing)
+        return Done(given.point, Outcome(ended, error), timing)
 
 
-def _sentence(point: Point, ended: Ended, limits: Limits, how: str = "") -> str:
+def _what(ended: Ended, limits: Limits, how: str = "") -> str:
     """Say what befell a run, in words that are the same wherever it ran."""
     match ended:
         case "time_limit":
-            what = f"took longer than its limit of {limits.time_s:g} s"
+            return f"took longer than its limit of {limits.time_s:g} s"
         case "memory_limit":
-            what = f"needed more memory than its limit of {limits.memory_bytes / 2**20:g} MiB"
+            return f"needed more memory than its limit of {limits.memory_bytes / 2**20:g} MiB"
         case _:
             times = (
                 "in its only attempt"
                 if limits.attempts == 1
                 else (f"in each of {limits.attempts} attempts")
             )
-            what = f"its process {how}, {times}"
-    return f"run {point.number} ({point}): {what}"
+            return f"its process {how}, {times}"

@@ -62,7 +62,9 @@ def run(
         processes: How many run at a time on this machine; None: one for each processor.
         dask: A scheduler ("tcp://10.0.0.5:8786") or a `distributed.Client`, whose workers run the
             points instead.
-        resume: Go on with what the folder has.
+        resume: Go on with what the folder has. The experiment may ask for more than it was: for
+            more seeds, values, or other parameters' ranges, as long as all that is there is asked
+            for too, and the same is run.
         retry: Go on, and run again what failed.
         on_progress: Is called in this thread, some ten times a second at most; `str(progress)` is
             a line for people. What it raises stops the sweep.
@@ -119,22 +121,18 @@ class _Sweep:
     def __init__(
         self, experiment: Experiment, store: Store, on_progress: OnProgress | None
     ) -> None:
-        self._experiment = experiment
         self._store = store
         self._on_progress = on_progress
-        self._done = store.count
         self._total = len(experiment)
-        self._pace = Pace(self._done)
+        self._pace = Pace(store.count)
         self._told_at = 0.0
         self._last_error = ""
 
     def go(self, engine: Engine, asked: _Asked) -> None:
         """Run what is not done yet."""
         store = self._store
-        # Looked at as they are handed out: by then, none of those is done that comes afterwards.
-        points = (point for point in self._experiment.points() if not store.has(point.number))
         self._tell(asked, always=True)
-        for done in engine.outcomes(points, self._total - self._done):
+        for done in engine.outcomes(store.missing(), self._total - store.count):
             if done is not None:
                 self._keep(done)
             store.sync()
@@ -148,15 +146,13 @@ class _Sweep:
     def stopped(self) -> str:
         """Say how far it came."""
         return (
-            f"stopped: {self._done} of {self._total} runs are done and kept in "
+            f"stopped: {self._store.count} of {self._total} runs are done and kept in "
             f"{self._store.folder}; resume goes on there (--resume)"
         )
 
     def _keep(self, done: Done) -> None:
-        if self._store.add(done):
-            self._done += 1
-            if done.outcome.error:
-                self._last_error = done.outcome.error
+        if self._store.add(done) and done.outcome.error:
+            self._last_error = done.point.told(done.outcome.error)
 
     def _tell(self, asked: _Asked, *, always: bool = False) -> None:
         if self._on_progress is None:
@@ -167,10 +163,10 @@ class _Sweep:
         self._told_at = now
         self._on_progress(
             Progress(
-                done=self._done,
+                done=self._store.count,
                 total=self._total,
                 failed=self._store.failed,
-                rate=self._pace.rate(self._done),
+                rate=self._pace.rate(self._store.count),
                 is_ending=asked.first is not None,
                 last_error=self._last_error,
             )

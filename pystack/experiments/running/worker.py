@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
+from pystack.experiments.model import Point
 from pystack.experiments.running.processes import Crew
 from pystack.experiments.running.supervisor import Done, Supervisor
 
@@ -54,8 +55,8 @@ class Chunk(NamedTuple):
     """Points that are run one after the other."""
 
     sweep: str  # whose processes run them
-    experiment: str  # as JSON
-    numbers: tuple[int, ...]  # of the points
+    experiment: str  # as JSON, without its points
+    points: tuple[Point, ...]
     kind: Kind  # of who asks for it
 
 
@@ -72,8 +73,7 @@ class _Station:
     def __init__(self, text: str) -> None:
         from pystack.experiments.experiment import Experiment
 
-        self.experiment = Experiment.from_json(text)
-        self.crew = Crew(self.experiment, dies_with_thread=False)
+        self.crew = Crew(Experiment.from_json(text), dies_with_thread=False)
         self.idle: list[Supervisor] = []
         self.busy = 0
         self.timer: threading.Timer | None = None  # None: some are at work
@@ -93,8 +93,7 @@ def run_chunk(chunk: Chunk) -> Came:
     station, supervisor = _take(chunk)
     done: list[Done] = []
     try:
-        points = map(station.experiment.point, chunk.numbers)
-        supervisor.run(points, done.append)
+        supervisor.run(chunk.points, done.append)
     finally:
         _give_back(chunk.sweep, station, supervisor)
     return Came([each.at(where) for each in done])

@@ -113,6 +113,23 @@ def test_runs_that_fail_are_listed_and_exit_with_1(capsys: pytest.CaptureFixture
         experiment("--quiet")
 
 
+def test_a_dry_run_says_what_of_it_is_there(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, said in (
+        (("--resume",), "0 kept in doubling.results, 6 to run"),
+        (("--quiet", "--set", "seeds=1"), ""),
+        (("--resume", "--dry-run"), "3 kept in doubling.results (1 of them failed), 3 to run"),
+        (("--retry", "--dry-run"), "2 kept in doubling.results, 4 to run"),
+    ):
+        experiment(*words, *(() if "--quiet" in words else ("--dry-run",)))
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert not said or last == said
+    assert len((folder / "doubling.results" / "rows.jsonl").read_text().splitlines()) == 3
+    with pytest.raises(ConfigError, match="has 3 runs that this experiment does not ask for"):
+        experiment("--resume", "--dry-run", "--set", "seeds=[2]")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -61,10 +61,10 @@ def test_it_shows_medians_by_what_varies(made: Path, capsys: pytest.CaptureFixtu
     assert "[a, b]: 95% confidence, by bootstrap" in lines
     assert lines[-3:] == [
         "2 runs failed:",
-        "  3: died: ValueError: too much "
-        "(control = 'cubic', delay = '10ms', rate = '10mbit', seed = 4)",
-        "  9: died: ValueError: too much "
-        "(control = 'cubic', delay = '50ms', rate = '10mbit', seed = 3)",
+        "  died: run 3 (control = 'cubic', delay = '10ms', rate = '10mbit', seed = 4): "
+        "ValueError: too much",
+        "  died: run 9 (control = 'cubic', delay = '50ms', rate = '10mbit', seed = 3): "
+        "ValueError: too much",
     ]
 
 

@@ -154,10 +154,12 @@ def odd(what: str, run: Run) -> object:
     ],
 )
 def test_what_is_no_measurement_is_told_with_its_point(what: str, ended: str, error: str) -> None:
-    (outcome,) = run_all(Experiment(odd, {"what": [what]}))
+    experiment = Experiment(odd, {"what": [what]})
+    (outcome,) = run_all(experiment)
     assert outcome.ended == ended
-    assert outcome.error.startswith(f"run 0 (what = '{what}', seed = 1): ")
-    assert error in outcome.error
+    told = experiment.point(0).told(outcome.error)
+    assert told.startswith(f"run 0 (what = '{what}', seed = 1): ")
+    assert error in told
     assert "\n" not in outcome.error
     assert (outcome.measures, outcome.series, outcome.digest) == ({}, None, "")
 

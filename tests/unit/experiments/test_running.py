@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy
 import psutil
@@ -13,16 +12,18 @@ from experiment_points import bad, messy, recovering, slow, square, transfer
 import pystack
 from pystack import ConfigError
 from pystack.experiments import Experiment, Limits
-from pystack.experiments.results import Results
+from pystack.experiments.model import Outcome
+from pystack.experiments.results import Results, Row
 from pystack.experiments.running import Progress, RunningError, run
 from pystack.experiments.running.store import Store
+from pystack.experiments.running.supervisor import Done, Timing
 
 
-def rows_of(folder: Path) -> dict[int, dict[str, Any]]:
+def rows_of(folder: Path) -> dict[int, Row]:
+    found = Results(folder).rows
     lines = (folder / "rows.jsonl").read_text().splitlines()
-    rows = {row["number"]: row for row in map(json.loads, lines)}
-    assert len(rows) == len(lines), "a run is there twice"
-    return rows
+    assert len(found) == len(lines), "a run is there twice"
+    return {row.number: row for row in found}
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -100,8 +101,8 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     whats += ["flood", "exit and leave a process", "nothing"]
     limits = Limits(memory_bytes=200 << 20, attempts=2)
     run(Experiment(bad, {"what": whats}, limits=limits), to=tmp_path, processes=2)
-    rows = {row["parameters"]["what"]: row for row in rows_of(tmp_path).values()}
-    assert {what: row["ended"] for what, row in rows.items()} == {
+    rows = {row.parameters["what"]: row for row in rows_of(tmp_path).values()}
+    assert {what: row.ended for what, row in rows.items()} == {
         "raise": "raised",
         "exit": "raised",
         "exit at once": "died",
@@ -112,7 +113,7 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         "exit and leave a process": "died",
         "nothing": "ok",
     }
-    errors = {what: row["error"] for what, row in rows.items()}
+    errors = {what: row.error for what, row in rows.items()}
     assert errors["exit at once"] == (
         "run 2 (what = 'exit at once', seed = 1): its process ended with status 3, in each of 2 "
         'attempts; it printed last: "about to exit at once"'
@@ -124,10 +125,10 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert "needed more memory than its limit of 200 MiB" in errors["eat at once"]
     assert "ValueError: no such thing" in errors["raise"]
     attempts = {
-        timing["number"]: timing["attempts"]
+        timing["parameters"]["what"]: timing["attempts"]
         for timing in map(json.loads, (tmp_path / "timings.jsonl").read_text().splitlines())
     }
-    assert [attempts[number] for number in range(9)] == [1, 1, 2, 2, 1, 1, 1, 2, 1]
+    assert [attempts[what] for what in whats] == [1, 1, 2, 2, 1, 1, 1, 2, 1]
 
 
 def test_a_point_that_hangs_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -136,8 +137,8 @@ def test_a_point_that_hangs_is_reported_and_the_rest_goes_on(tmp_path: Path) -> 
     experiment = Experiment(bad, {"what": ["hang with children", "nothing"]}, limits=limits)
     run(experiment, to=tmp_path, processes=1)
     rows = rows_of(tmp_path)
-    assert [rows[number]["ended"] for number in range(2)] == ["time_limit", "ok"]
-    assert "took longer than its limit of 2 s" in rows[0]["error"]
+    assert [rows[number].ended for number in range(2)] == ["time_limit", "ok"]
+    assert "took longer than its limit of 2 s" in rows[0].error
     timings = map(json.loads, (tmp_path / "timings.jsonl").read_text().splitlines())
     assert [timing["attempts"] for timing in timings] == [1, 1]
 
@@ -155,14 +156,14 @@ def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
     run(Experiment(messy, {"what": whats}), to=tmp_path, processes=1)
     rows = rows_of(tmp_path)
     for row in rows.values():
-        assert row["ended"] == "ok", row["error"]
-        measures = row["measures"]
+        assert row.ended == "ok", row.error
+        measures = row.measures
         assert measures["threads"] == 1
         assert (measures["variable"], measures["path"], measures["input"]) == ("", 0, 0)
         assert measures["output"] == 1
         assert measures["folder"].isdigit()
     for number in (1, 2):
-        assert has_ended(rows[number]["measures"]["process"])
+        assert has_ended(rows[number].measures["process"])
 
 
 def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path) -> None:
@@ -179,8 +180,8 @@ def test_results_are_neither_overwritten_nor_mixed(tmp_path: Path) -> None:
     before = bytes_of(tmp_path)
     with pytest.raises(ConfigError, match="has results already: resume goes on"):
         run(Experiment(square, {"x": [1]}), to=tmp_path)
-    with pytest.raises(ConfigError, match=r"of another experiment: seeds is \[1\] there"):
-        run(Experiment(square, {"x": [1]}, seeds=[2]), to=tmp_path, resume=True)
+    with pytest.raises(ConfigError, match=r"of another experiment: after_s is 0\.0 there and 1\.0"):
+        run(Experiment(square, {"x": [1]}, after_s=1), to=tmp_path, resume=True)
     assert bytes_of(tmp_path) == before
 
 
@@ -190,8 +191,9 @@ def test_the_file_that_has_changed_is_named(
     monkeypatch.chdir(tmp_path)
     module = tmp_path / "changing.py"
     module.write_text("def run():\n    return 1\n")
-    with Store(tmp_path / "r", Experiment("changing.py:run"), resume=False):
-        pass
+    first = Experiment("changing.py:run")
+    with Store(tmp_path / "r", first, resume=False) as store:
+        store.add(Done(first.point(0), Outcome("ok", digest="ab" * 32), Timing(0, 0, 0, 1)))
     module.write_text("def run():\n    return 2\n")
     with pytest.raises(ConfigError, match=r"another experiment: changing\.py has changed; use"):
         Store(tmp_path / "r", Experiment("changing.py:run"), resume=True)
@@ -225,18 +227,18 @@ def test_a_sweep_on_a_host_of_a_network_is_refused(tmp_path: Path) -> None:
 def test_short_runs_keep_their_order_of_numbers(tmp_path: Path) -> None:
     results = run(Experiment(draw, {"x": list(range(60))}, seeds=2), to=tmp_path, processes=2)
     rows = rows_of(tmp_path)
-    assert [rows[number]["measures"]["square"] for number in range(120)] == [
+    assert [rows[number].measures["square"] for number in range(120)] == [
         x * x for x in range(60) for _ in range(2)
     ]
     # Sets of texts are in the same order in all processes, and what is drawn hangs on the seed.
-    assert len({row["measures"]["hash"] for row in rows.values()}) == 1
-    assert len({row["measures"]["drawn"] for row in rows.values()}) == 2
+    assert len({row.measures["hash"] for row in rows.values()}) == 1
+    assert len({row.measures["drawn"] for row in rows.values()}) == 2
     assert results.path == tmp_path
 
 
 def test_what_numpy_draws_hangs_on_the_seed_where_the_run_imports_it(tmp_path: Path) -> None:
     run(Experiment(draw_late, {"x": [1, 2, 3, 4]}, seeds=1), to=tmp_path, processes=2)
-    drawn = {row["measures"]["drawn"] for row in rows_of(tmp_path).values()}
+    drawn = {row.measures["drawn"] for row in rows_of(tmp_path).values()}
     assert drawn == {numpy.random.RandomState(1).random()}
 
 

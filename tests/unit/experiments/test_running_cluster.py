@@ -14,6 +14,7 @@ from experiment_points import bad, slow, transfer
 
 from pystack import ConfigError
 from pystack.experiments import Experiment, Limits
+from pystack.experiments.results import Results, Row
 from pystack.experiments.running import Progress, RunningError, cluster, run
 from pystack.experiments.running.worker import ASK_KIND, Kind, kind, kinds_that_differ
 
@@ -31,11 +32,11 @@ def dask() -> Iterator[Any]:
         yield client
 
 
-def rows_of(folder: Path) -> dict[int, dict[str, Any]]:
+def rows_of(folder: Path) -> dict[int, Row]:
+    found = Results(folder).rows
     lines = (folder / "rows.jsonl").read_text().splitlines()
-    rows = {row["number"]: row for row in map(json.loads, lines)}
-    assert len(rows) == len(lines), "a run is there twice"
-    return rows
+    assert len(found) == len(lines), "a run is there twice"
+    return {row.number: row for row in found}
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -47,12 +48,17 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def test_a_cluster_comes_to_the_same_bytes(dask: Any, tmp_path: Path) -> None:  # noqa: ANN401
     experiment = Experiment(transfer, {"delay_ms": [1, 20]}, seeds=2)
     here = run(experiment, to=tmp_path / "here", processes=1)
-    there = run(experiment, to=tmp_path / "there", dask=dask)
+    run(
+        Experiment(transfer, {"delay_ms": [20]}), to=tmp_path / "there", processes=1
+    )  # and it grows
+    there = run(experiment, to=tmp_path / "there", dask=dask, resume=True)
     assert bytes_of(there.path) == bytes_of(here.path)
     assert len(bytes_of(there.path)) == 5
     assert there.digest == here.digest
     timings = (tmp_path / "there" / "timings.jsonl").read_text().splitlines()
-    assert all(json.loads(line)["where"].startswith("tcp://127.0.0.1:") for line in timings)
+    where = [json.loads(line)["where"] for line in timings]
+    assert where[0] == ""
+    assert all(each.startswith("tcp://127.0.0.1:") for each in where[1:])
 
 
 @pytest.mark.parametrize("allowed_failures", [3, 0])
@@ -74,10 +80,10 @@ def test_a_worker_that_is_killed_costs_only_its_points(
     run(experiment, to=tmp_path, dask=dask.scheduler.address, on_progress=kill)
     assert killed
     rows = rows_of(tmp_path)
-    assert [rows[number]["measures"]["x_squared"] for number in range(16)] == [
+    assert [rows[number].measures["x_squared"] for number in range(16)] == [
         x * x for x in range(16)
     ]
-    assert {row["ended"] for row in rows.values()} == {"ok"}
+    assert {row.ended for row in rows.values()} == {"ok"}
 
 
 def test_limits_hold_on_workers(dask: Any, tmp_path: Path) -> None:  # noqa: ANN401
@@ -85,8 +91,8 @@ def test_limits_hold_on_workers(dask: Any, tmp_path: Path) -> None:  # noqa: ANN
     experiment = Experiment(bad, {"what": ["hang", "kill", "nothing"]}, limits=limits)
     run(experiment, to=tmp_path, dask=dask)
     rows = rows_of(tmp_path)
-    assert [rows[number]["ended"] for number in range(3)] == ["time_limit", "died", "ok"]
-    assert "was killed by SIGKILL, in its only attempt" in rows[1]["error"]
+    assert [rows[number].ended for number in range(3)] == ["time_limit", "died", "ok"]
+    assert "was killed by SIGKILL, in its only attempt" in rows[1].error
 
 
 def test_workers_tell_what_they_are(dask: Any) -> None:  # noqa: ANN401
@@ -161,8 +167,8 @@ def test_a_point_that_kills_its_workers_is_reported_and_the_rest_goes_on(
     experiment = Experiment(bad, {"what": ["nothing", "kill its parent", "wait"]})
     run(experiment, to=tmp_path, dask=dask)
     rows = rows_of(tmp_path)
-    assert [rows[number]["ended"] for number in range(3)] == ["ok", "died", "ok"]
-    assert rows[1]["error"] == (
+    assert [rows[number].ended for number in range(3)] == ["ok", "died", "ok"]
+    assert rows[1].error == (
         "run 1 (what = 'kill its parent', seed = 1): the workers of the cluster that ran it died, "
         "each time"
     )
@@ -177,7 +183,7 @@ def test_what_cannot_be_fetched_in_time_is_run_again(
     monkeypatch.setattr(cluster, "_FETCH_S", 1e-6)
     run(Experiment(slow, {"x": [1, 2, 3]}, constants={"wait_s": 0.0}), to=tmp_path, dask=dask)
     rows = rows_of(tmp_path)
-    assert [rows[number]["measures"]["x_squared"] for number in range(3)] == [1, 4, 9]
+    assert [rows[number].measures["x_squared"] for number in range(3)] == [1, 4, 9]
 
 
 def test_a_scheduler_that_goes_is_a_sentence_and_what_is_done_is_kept(

@@ -75,8 +75,7 @@ def sweeps() -> Iterator[list[Sweep]]:
 
 
 def numbers_in(folder: Path) -> list[int]:
-    lines = (folder / "rows.jsonl").read_text().splitlines()
-    return sorted(json.loads(line)["number"] for line in lines)
+    return [row.number for row in Results(folder).rows]
 
 
 def children_of(parent: int) -> list[int]:

@@ -331,7 +331,7 @@ def test_names_of_strangers_are_shown_as_they_are(tmp_path: Path) -> None:
         (lambda r: plot.curve(r, x="loss", by="loss"), r"loss is the axis of the picture"),
         (lambda r: plot.pareto(r, x="goodputt"), r"no measurement 'goodputt'; did you mean"),
         (lambda r: plot.series(r, "queu"), r"no time series 'queu'; did you mean 'queue'\?"),
-        (lambda r: plot.series(r, number=8), r"this run failed \(time_limit: ValueError"),
+        (lambda r: plot.series(r, number=8), r"this run failed \(time_limit: run 8 \("),
         (lambda r: plot.series(r, number=99), r"there is no run 99: 18 runs up to 17"),
         (lambda r: plot.fairness(r, window=0), r"a window of 0 s holds nothing"),
         (lambda r: plot.sequence(r, subject="x:9"), r"this run has no flow 'x:9'"),

@@ -57,7 +57,9 @@ def test_a_frame_of_pandas_has_a_typed_row_for_each_run(made: Path) -> None:
     assert frame["retransmits"].isna().sum() == 1
     assert frame["goodput_bps"].median() == 3e6
     assert frame.query("control == 'bbr' and seed == 7")["loss"].tolist() == [0.0, 0.01]
-    assert frame.loc[5, "error"] == ("ValueError: too much (control = 'bbr', loss = 0.0, seed = 7)")
+    assert frame.loc[5, "error"] == (
+        "run 5 (control = 'bbr', loss = 0.0, seed = 7): ValueError: too much"
+    )
 
 
 def test_a_frame_of_polars_has_the_same(made: Path) -> None:
@@ -134,13 +136,14 @@ def test_series_that_are_not_there_are_named(
 
 def test_several_folders_of_one_experiment_are_one(tmp_path: Path) -> None:
     points = [Point(n, {"control": c}, 0, 1) for n, c in enumerate(["cubic", "bbr", "prague"])]
-    ended = [(point, Outcome(point.number, "ok", "", {"x": 1}, None, "d")) for point in points]
-    a = folder_of(tmp_path / "a", described(), ended[:2])
-    b = folder_of(tmp_path / "b", described(), ended[1:])
+    ended = [(point, Outcome("ok", "", {"x": 1}, None, "d" * 64)) for point in points]
+    space = {"control": ["cubic", "bbr", "prague"]}
+    a = folder_of(tmp_path / "a", described(), ended[:2], space=space)
+    b = folder_of(tmp_path / "b", described(), ended[1:], space=space)
     assert load(a, b)["control"].tolist() == ["cubic", "bbr", "prague"]
     assert load([a, b])["number"].tolist() == [0, 1, 2]
-    other = [(points[1], Outcome(1, "ok", "", {"x": 2}, None, "e"))]
-    c = folder_of(tmp_path / "c", described(), other)
+    other = [(points[1], Outcome("ok", "", {"x": 2}, None, "e" * 64))]
+    c = folder_of(tmp_path / "c", described(), other, space=space)
     with pytest.raises(
         ConfigError, match=r"run 1 \(control = 'bbr', seed = 1\) came to something else in .*c:"
     ):
@@ -148,8 +151,8 @@ def test_several_folders_of_one_experiment_are_one(tmp_path: Path) -> None:
 
 
 def test_versions_and_experiments_are_mixed_only_if_told(tmp_path: Path) -> None:
-    ended = [(Point(0, {"limit": 50}, 0, 1), Outcome(0, "ok", "", {"x": 1}))]
-    odd = [(Point(0, {"limit": "auto"}, 0, 1), Outcome(0, "ok", "", {"x": 1, "y": 2}))]
+    ended = [(Point(0, {"limit": 50}, 0, 1), Outcome("ok", "", {"x": 1}))]
+    odd = [(Point(0, {"limit": "auto"}, 0, 1), Outcome("ok", "", {"x": 1, "y": 2}))]
     a = folder_of(tmp_path / "a", described(["limit"]), ended)
     b = folder_of(tmp_path / "b", described(["limit"], version="0.0.9"), ended)
     c = folder_of(tmp_path / "c", described(["limit"], identity="cd" * 32, name="other"), odd)
@@ -192,7 +195,7 @@ def test_a_table_alone_is_read(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_table_of_another_experiment_is_not_taken(tmp_path: Path) -> None:
-    ended = [(Point(0, {"control": "bbr"}, 0, 1), Outcome(0, "ok"))]
+    ended = [(Point(0, {"control": "bbr"}, 0, 1), Outcome("ok"))]
     a = folder_of(tmp_path / "a", described(), ended)
     b = folder_of(tmp_path / "b", described(identity="cd" * 32), ended)
     (a / "rows.jsonl").unlink()

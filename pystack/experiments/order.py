@@ -1,0 +1,59 @@
+"""The points that an experiment asks for, in order: each combination of parameters, each seed.
+
+A point is what it is run with: parameters and a seed. Its number is no more than its place in the
+order of whoever asks, so that what it came to holds in each experiment that asks for it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from pystack.experiments.model import Point, Value
+from pystack.experiments.parameters import Space, space_of_json
+
+
+class Order:
+    """All points of an experiment, without making them: by their places, and the other way."""
+
+    def __init__(self, space: Space, seeds: Sequence[int]) -> None:
+        self.space = space
+        self.seeds = tuple(seeds)
+        self.size: int = space.size * len(self.seeds)
+
+    def __iter__(self) -> Iterator[Point]:
+        """Yield the points: the last parameter varies fastest, and seeds within it."""
+        number = 0
+        for values in self.space:
+            for repetition, seed in enumerate(self.seeds):
+                yield Point(number, values, repetition, seed)
+                number += 1
+
+    def at(self, number: int) -> Point:
+        """Return a point by its place. IndexError."""
+        at, repetition = divmod(number, len(self.seeds))
+        return Point(number, self.space.at(at), repetition, self.seeds[repetition])
+
+    def numbers(self, parameters: Mapping[str, Value], seed: int) -> Sequence[int]:
+        """Return the places of a point: none where it is not asked for.
+
+        There are several where a zip or a sample has the same values twice.
+        """
+        repetition = self._repetitions.get(seed)
+        if repetition is None:
+            return ()
+        return [at * len(self.seeds) + repetition for at in self.space.places(parameters)]
+
+    @cached_property
+    def _repetitions(self) -> dict[int, int]:
+        return {seed: repetition for repetition, seed in enumerate(self.seeds)}
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as `from_json` takes it, with what was drawn."""
+        return {"parameters": self.space.to_json(), "seeds": list(self.seeds)}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Order:
+        """Return what `to_json` has said. Of something else, it raises all sorts of errors."""
+        return cls(space_of_json(said["parameters"]), said["seeds"])
