@@ -45,6 +45,16 @@ class Order:
             return ()
         return [at * len(self.seeds) + repetition for at in self.space.places(parameters)]
 
+    def places_of(self, point: Point) -> Sequence[int]:
+        """Return the places of one of these points, its own among them."""
+        if self._is_distinct:
+            return (point.number,)
+        return self.numbers(point.parameters, point.seed)
+
+    @cached_property
+    def _is_distinct(self) -> bool:
+        return all(axis.is_distinct for axis in self.space.axes)
+
     @cached_property
     def _repetitions(self) -> dict[int, int]:
         return {seed: repetition for repetition, seed in enumerate(self.seeds)}

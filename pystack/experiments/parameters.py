@@ -6,7 +6,6 @@ no points, and a point is found by its place without making the others.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Axis:
         """The names of the parameters."""
         return tuple(self.columns)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """The number of steps, without making them."""
         return next(_count(values) for values in self.columns.values())
@@ -47,11 +46,16 @@ class Axis:
 
     def steps(self, parameters: Mapping[str, Value]) -> Sequence[int]:
         """Return at which steps these are the values: () where they never are."""
-        return self._steps.get(_key([parameters.get(name) for name in self.names]), ())
+        return self._steps.get(_key(map(parameters.get, self.columns)), ())
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no step has the values of another."""
+        return len(self._steps) == self.count
 
     @cached_property
-    def _steps(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
+    def _steps(self) -> dict[tuple[str, ...], list[int]]:
+        found: dict[tuple[str, ...], list[int]] = {}
         for step, row in enumerate(self.rows):
             found.setdefault(_key(row), []).append(step)
         return found
@@ -91,7 +95,7 @@ class Sample(Axis):
                     f"{name}: a sample takes any value of a range, so that it has no steps"
                 )
 
-    @property
+    @cached_property
     def count(self) -> int:
         """The number of points."""
         return self.points
@@ -162,12 +166,12 @@ class Space:
 
     def places(self, parameters: Mapping[str, Value]) -> Sequence[int]:
         """Return the places of a combination, in order: none where it is not one of these."""
-        if parameters.keys() != set(self.names):
+        if len(parameters) != len(self.names):
             return ()
-        found = [0]
+        found: Sequence[int] = (0,)
         for axis in self.axes:
-            steps = axis.steps(parameters)
-            found = [at * axis.count + step for at in found for step in steps]
+            steps, count = axis.steps(parameters), axis.count
+            found = [at * count + step for at in found for step in steps]
         return found
 
     def __iter__(self) -> Iterator[dict[str, Value]]:
@@ -255,9 +259,9 @@ def column(name: str, values: object) -> Span | tuple[Value, ...]:
     return found
 
 
-def _key(row: Sequence[Value | None]) -> str:
+def _key(row: Iterable[Value | None]) -> tuple[str, ...]:
     """Return what tells values apart as results do: 1, 1.0 and true are three."""
-    return json.dumps(row)
+    return tuple(map(repr, row))
 
 
 def _check_distinct(name: str, values: Span | tuple[Value, ...]) -> None:

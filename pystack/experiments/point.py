@@ -141,8 +141,6 @@ def _take(found: dict[str, Value | None], run: Run, name: object, value: object)
             value = check_value(value, name)
         except ConfigError as error:
             raise _WrongResultError(str(error)) from None
-        if isinstance(value, float):
-            value = float(value)  # numpy's are of a class of their own
     found[name] = value
 
 

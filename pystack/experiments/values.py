@@ -21,19 +21,19 @@ RESERVED: Final = (*COLUMNS, "run")
 
 
 def check_value(value: object, what: str) -> Value:
-    """Return what a parameter or a constant can be. Raises ConfigError."""
+    """Return what a parameter or a constant can be, of Python's own types. Raises ConfigError."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _check_text(value, what)
+        return _check_text(str.__str__(value), what)
     if isinstance(value, int):
         if not -WHOLE_MAX <= value < WHOLE_MAX:
             raise ConfigError(f"{what}: {value} does not fit into 64 bits")
-        return value
+        return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ConfigError(f"{what}: {value} is not finite")
-        return value
+        return float(value)  # numpy's are of a class of their own
     raise ConfigError(
         f"{what} can be a text, a number, true or false, not {type(value).__name__} ({value!r})"
     )

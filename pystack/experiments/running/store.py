@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,7 +97,7 @@ class Store:
         """Yield what is to be run. It is looked at as it is taken: what is done by then is not."""
         for point in self._order:
             # Where the same point has several places, the run at the first one is that of all.
-            if not self.has(point.number) and point.number == self._numbers(point)[0]:
+            if not self.has(point.number) and point.number == self._order.places_of(point)[0]:
                 yield point
 
     def add(self, done: Done) -> bool:
@@ -113,7 +113,7 @@ class Store:
             timing = {"parameters": dict(point.parameters), "seed": point.seed}
             self._timings.add(json.dumps(timing | asdict(done.timing), separators=(",", ":")))
             self._rows.add(line_of(point, outcome))
-        self._kept.take(self._numbers(point), outcome.ended)
+        self._kept.take(self._order.places_of(point), outcome.ended)
         if self._pending_since is None:
             self._pending_since = time.monotonic()
         return True
@@ -132,9 +132,6 @@ class Store:
             self._rows.sync()
             if find_spec("pyarrow") is not None:  # else the lines are all that there is
                 write_rows(self.folder)
-
-    def _numbers(self, point: Point) -> Sequence[int]:
-        return self._order.numbers(point.parameters, point.seed)
 
     def _begin(self, asked: bytes) -> None:
         """Have the folder be of this experiment, whose points all of its runs are."""
