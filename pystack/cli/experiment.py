@@ -92,11 +92,8 @@ def run_command(
     found = from_file(file, dict(setting(text) for text in set_ or ()))
     folder = to or Path(f"{found.name}.results")
     if dry_run:
-        lines = outline(found)
-        if resume or retry:
-            lines.append(_left(found, folder, retry=retry))
-        for line in lines:
-            print(harmless(line))
+        left = [_left(found, folder, retry=retry)] if resume or retry else []
+        print(*map(harmless, [*outline(found), *left]), sep="\n")
         return 0
     if found.size >= ASKED_FROM and not yes:
         _ask(found)
