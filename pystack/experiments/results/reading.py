@@ -18,7 +18,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import counted, suggest
 from pystack.experiments.model import Value
-from pystack.experiments.results.columns import find
+from pystack.experiments.results.columns import find, texts_of
 from pystack.experiments.results.description import ASKED, Description, read_description
 from pystack.experiments.results.journal import JOURNAL, Row, read_rows
 from pystack.experiments.results.series import no_series, read_series, series_file
@@ -303,7 +303,7 @@ def _mixed(every: Sequence[Results]) -> Any:  # noqa: ANN401 - of pyarrow
     for results in every:
         table, identity = results._arrow(), results.description.identity
         for name, value in (("identity", identity), ("results", str(results.path))):
-            table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+            table = table.append_column(name, texts_of([value] * len(table)))
         tables.append(table.replace_schema_metadata(None))
     try:
         return pa.concat_tables(tables, promote_options="permissive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -254,5 +255,9 @@ def _compared(compared: Compared) -> dict[str, object]:
 def _estimate(estimate: Estimate | None, unit: str) -> dict[str, object] | None:
     if estimate is None:
         return None
-    found = asdict(estimate)
+    # What floats cannot hold is missing, for JSON has no word for it.
+    found = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(estimate).items()
+    }
     return {"median": found.pop("value"), **found, "unit": unit}

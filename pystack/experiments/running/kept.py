@@ -91,10 +91,10 @@ def kept_in(folder: Path, experiment: Experiment, *, resume: bool, retry: bool =
             )
         return kept
     read_description(folder)  # raises where that is a stranger's file
-    if not journal.exists() and (folder / ROWS).exists():
+    if not has_rows and (folder / ROWS).exists():
         raise ConfigError(
-            f"{folder} has {ROWS} and no {JOURNAL}, which a sweep goes on from: put that back, or "
-            "use another folder"
+            f"{folder} has {ROWS} and no runs in {JOURNAL}, which a sweep goes on from: put that "
+            "back, or use another folder"
         )
     if not has_rows:  # a sweep was begun here and came to nothing, as where no scheduler was found
         return kept

@@ -130,7 +130,8 @@ class Store:
         """Write rows.parquet out of all that is done. Raises OutputError."""
         with self._explained():
             self._rows.sync()
-            if find_spec("pyarrow") is not None:  # else the lines are all that there is
+            # Of no runs there is no table: one without lines beside it has lost them.
+            if self.count and find_spec("pyarrow") is not None:  # else the lines are all there is
                 write_rows(self.folder)
 
     def _begin(self, asked: bytes) -> None:

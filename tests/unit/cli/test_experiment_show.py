@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from random import Random
 
+import numpy
 import pytest
 import typer
 from made_results import Measures, sweep
@@ -159,3 +160,13 @@ def test_nothing_has_ended_yet(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "r", {"control": []}, measured, whole=False)
     with pytest.raises(ConfigError, match="no results yet: no run has ended"):
         show(folder)
+
+
+def test_json_has_no_words_that_json_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(tmp_path / "r", {"x": [1]}, lambda p, _: {"y": (-1) ** p.seed * 1.7e308})
+    with numpy.errstate(all="ignore"):
+        show(folder, "--json")
+    said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert said["groups"][0]["runs"] == 5

@@ -281,9 +281,13 @@ def test_the_same_point_at_several_places_is_run_once(tmp_path: Path) -> None:
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
 
 
-def test_a_table_without_its_journal_is_not_thrown_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_table_without_its_journal_is_not_thrown_away(tmp_path: Path, is_there: bool) -> None:
     grown(tmp_path)
     (tmp_path / "rows.jsonl").unlink()
-    with pytest.raises(ConfigError, match=r"has rows\.parquet and no rows\.jsonl, which a sweep"):
-        Store(tmp_path, Experiment(anything, {"x": [1, 2]}, seeds=2), resume=True)
+    if is_there:
+        (tmp_path / "rows.jsonl").write_text("")
+    for resume in (True, False):
+        with pytest.raises(ConfigError, match=r"has rows\.parquet and no runs in rows\.jsonl"):
+            Store(tmp_path, Experiment(anything, {"x": [1, 2]}, seeds=2), resume=resume)
     assert (tmp_path / "rows.parquet").exists()

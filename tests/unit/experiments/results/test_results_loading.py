@@ -169,6 +169,12 @@ def test_versions_and_experiments_are_mixed_only_if_told(tmp_path: Path) -> None
     assert len(load(a, b, c, mix=True, as_="polars")) == 3
 
 
+def test_folders_are_mixed_whatever_their_names_are(tmp_path: Path) -> None:
+    folder = sweep(tmp_path / os.fsdecode(b"caf\xe9"), {"x": [1]}, lambda point, rng: {"y": 1})
+    found = load(folder, folder, mix=True)["results"]
+    assert set(found) == {f"{tmp_path}/caf\\udce9"}
+
+
 def test_what_is_no_results_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing has that name"):
         load(tmp_path / "none")
