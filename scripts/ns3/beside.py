@@ -91,7 +91,8 @@ CASES: Final = (
     *(Case((c,), 2, 149, 25, seconds=60, settle=15) for c in ("cubic", "bbr")),
     *(Case((c,), 100, 14, 62, seconds=5, settle=2) for c in ("cubic", "bbr")),
     *(Case((c,), 500, 1.5, 208, seconds=2.2, settle=1.2) for c in ("cubic", "bbr")),
-    *(Case((c,), 20, 74, 250, loss=0.0002, seconds=20, settle=6) for c in ("cubic",)),
+    *(Case((c,), 12, 49, 800, seconds=24, settle=8) for c in ("cubic", "bbr")),
+    *(Case((c,), 20, 74, 250, loss=0.0002, seconds=20, settle=6) for c in ("cubic", "bbr")),
     *(Case((c,), 20, 24, 83, back_mbps=0.3, seconds=12, settle=4) for c in ("cubic", "bbr")),
     *(Case((c, c), 20, 9, 75, access_ms=(1, 51), seconds=16, settle=4) for c in ("cubic", "bbr")),
 )
