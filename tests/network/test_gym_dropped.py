@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from time import monotonic
@@ -16,6 +17,7 @@ import pystack
 from pystack.gym import CongestionEnv, Scene
 from pystack.gym.scene import dumbbell
 from pystack.gym.world import World
+from pystack.runtime.driver import orphans
 
 KILL = os.kill
 WORDS: dict[str, float | str] = {"rate": "1mbit", "delay": "10ms", "limit": 30}
@@ -82,14 +84,61 @@ def test_what_the_collector_finds_in_another_thread_ends_in_its_own() -> None:
     gc.disable()
     try:
         knot(begun(ends))
-        with pytest.warns(ResourceWarning):
-            in_a_thread(gc.collect)
+        in_a_thread(gc.collect)
     finally:
         gc.enable()
     assert ends == []
-    assert pystack.run(trio.sleep, 1) is None  # any turn in this thread
+    with pytest.warns(ResourceWarning):
+        assert pystack.run(trio.sleep, 1) is None  # any turn in this thread
     assert ends == ["MainThread"]
     assert os.kill is KILL
+
+
+def test_what_the_collector_finds_waits_for_a_turn() -> None:
+    """Collected where CPython 3.11 makes a syntax tree, a traceback written then breaks that."""
+    ends: list[str] = []
+    gc.disable()
+    try:
+        knot(begun(ends))
+        with warnings.catch_warnings(record=True) as said:
+            gc.collect()
+        assert (ends, said) == ([], [])
+        env = told([])
+        with pytest.warns(ResourceWarning, match="CongestionEnv.* was dropped without close"):
+            env.reset(seed=1)
+    finally:
+        gc.enable()
+    assert ends == ["MainThread"]
+    env.close()
+    assert os.kill is KILL
+
+
+def test_where_warnings_are_errors_the_turn_that_ends_another_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends: list[str] = []
+    errors: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: errors.append(error.exc_type))
+    knot(begun(ends))
+    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        pystack.run(trio.sleep, 1)
+    assert (ends, errors) == (["MainThread"], [ResourceWarning])
+
+
+def test_a_fork_leaves_its_parents_to_the_parent() -> None:
+    ends: list[str] = []
+    knot(begun(ends))
+    gc.collect()  # noted down, and not ended yet
+    pid = os.fork()
+    if pid == 0:
+        orphans.end_all_here()
+        os._exit(len(ends))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with pytest.warns(ResourceWarning):
+        orphans.end_all_here()
+    assert ends == ["MainThread"]
 
 
 def test_a_thread_that_is_gone_leaves_its_own_to_others() -> None:

@@ -105,6 +105,7 @@ class GuestRun:
 
     def end_with(self, holder: object) -> None:
         """End it when `holder` is collected. Nothing in the run must hold that."""
+        orphans.watch_collector()
         finalizer = weakref.finalize(holder, orphans.dropped, self, repr(holder))
         finalizer.atexit = False  # whoever is open then is ended anyway
         self._finalizer = finalizer
