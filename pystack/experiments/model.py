@@ -11,7 +11,7 @@ import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import Range
@@ -20,6 +20,11 @@ _LEAST_BYTES: Final = 64 << 20  # a process that has imported pystack has as man
 
 # What a parameter, a constant and a measurement may be.
 Value = bool | int | float | str
+
+if TYPE_CHECKING:
+    Doubles = array[float]
+else:
+    Doubles = array  # Python 3.11 knows no array[float] when somebody looks a type up
 
 Ended = Literal["ok", "raised", "time_limit", "memory_limit", "died", "wrong_result"]
 
@@ -103,8 +108,8 @@ class Track:
     series: str  # its name: "cwnd"
     subject: str  # of what: "left1:49152>right1:5001"; "" if there is only one
     unit: str  # "bytes"; "" if it is a number
-    times_s: array[float] = field(default_factory=lambda: array("d"))
-    values: array[float] = field(default_factory=lambda: array("d"))
+    times_s: Doubles = field(default_factory=lambda: array("d"))
+    values: Doubles = field(default_factory=lambda: array("d"))
 
     def add(self, time_s: float, value: float) -> None:
         """Write a value down."""

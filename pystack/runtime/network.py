@@ -43,7 +43,7 @@ from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.lab.disk import Disks
 from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
-from pystack.runtime.network_link import NetworkLink, link_near
+from pystack.runtime.network_link import LinkAsked, NetworkLink, link_near
 from pystack.runtime.nodes import NodeLike, name_of, names_of
 from pystack.runtime.opened import Opened, open_here
 from pystack.runtime.ports import PORTS, PortLike, plug
@@ -341,10 +341,7 @@ class Network:
             from pystack.runtime.vxlan.far import link_far  # few links leave the machine
 
             join = link_far
-        link = join(
-            self,
-            name_of(self, a),
-            name_of(self, b),
+        asked = LinkAsked(
             preset=preset,
             a_to_b=a_to_b,
             b_to_a=b_to_a,
@@ -352,7 +349,7 @@ class Network:
             offload=offload,
             words=words,
         )
-        return self.adopt(link)
+        return self.adopt(join(self, name_of(self, a), name_of(self, b), asked))
 
     def adopt(self, link: NetworkLink) -> NetworkLink:
         """Take a link that the topology has made as one of this network; return it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -57,27 +58,28 @@ class NetworkLink(Link):
         return self.network.capture_link(self, path, **words)
 
 
-def link_near(
-    net: Network,
-    a: str,
-    b: str,
-    *,
-    preset: str | None,
-    a_to_b: NetemWords | None,
-    b_to_a: NetemWords | None,
-    mtu_bytes: int | None,
-    offload: bool,
-    words: Mapping[str, object],
-) -> NetworkLink:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkAsked:
+    """What a link is to be, as `Network.link` was told."""
+
+    preset: str | None = None
+    a_to_b: NetemWords | None = None
+    b_to_a: NetemWords | None = None
+    mtu_bytes: int | None = None  # None: what is usual there
+    offload: bool = False
+    words: Mapping[str, object]
+
+
+def link_near(net: Network, a: str, b: str, asked: LinkAsked) -> NetworkLink:
     """Join two nodes that are both on this machine. See `Network.link`."""
     return net.topology.link(
         a,
         b,
-        preset=preset,
-        a_to_b=a_to_b,
-        b_to_a=b_to_a,
-        mtu_bytes=DEFAULT_MTU_BYTES if mtu_bytes is None else mtu_bytes,
-        offload=offload,
+        preset=asked.preset,
+        a_to_b=asked.a_to_b,
+        b_to_a=asked.b_to_a,
+        mtu_bytes=DEFAULT_MTU_BYTES if asked.mtu_bytes is None else asked.mtu_bytes,
+        offload=asked.offload,
         make=NetworkLink,
-        **netem_words(words),
+        **netem_words(asked.words),
     )

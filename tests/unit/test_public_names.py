@@ -80,6 +80,7 @@ def test_what_results_and_labs_give_can_be_named() -> None:
         if function is not None
     }
     assert named == {tuple[experiments.Row, ...], experiments.Source}
+    assert get_type_hints(experiments.Track).keys() >= {"times_s", "values"}
 
 
 def test_examples_in_docstrings_are_what_they_say() -> None:

@@ -6,7 +6,6 @@ Columns: number, the parameters, repetition, seed, ended, error, the measurement
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,25 +17,20 @@ from pystack.experiments.results.columns import array_of, text_of, texts_of, uni
 from pystack.experiments.results.description import Description, read_description
 from pystack.experiments.results.journal import Row, read_rows
 from pystack.experiments.results.series import parquet_bytes, read_parquet
+from pystack.experiments.results.whole import write_whole
 from pystack.experiments.values import COLUMNS
 
 ROWS: Final = "rows.parquet"
 _HEAD: Final = b"pystack"  # of the file's: what the rows belong to
 _UNIT: Final = b"unit"  # of a column's
+_TEXTS: Final = ("ended", "error", "digest")
 
 
 def write_rows(folder: Path) -> Path:
     """Make rows.parquet of the journal in a folder of results; return where it is."""
     table = table_of(read_description(folder), read_rows(folder))
     file = folder / ROWS
-    beside = file.with_suffix(".part")
-    data = parquet_bytes(table)
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, file)  # whoever reads it meanwhile has the old one or the new one
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    write_whole(file, parquet_bytes(table))
     return file
 
 
@@ -109,9 +103,6 @@ def rows_in(description: Description, table: Any) -> list[Row]:  # noqa: ANN401 
         )
         for found in table.to_pylist()
     ]
-
-
-_TEXTS: Final = ("ended", "error", "digest")
 
 
 def _about(column: str) -> dict[bytes, bytes] | None:

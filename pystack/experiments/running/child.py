@@ -29,6 +29,7 @@ from pystack.experiments.model import FunctionBase, Outcome, Point
 from pystack.experiments.point import run_point
 from pystack.experiments.running import framing
 from pystack.experiments.running.numpy_chance import NumpyChance
+from pystack.experiments.running.printed import printed_last
 from pystack.runtime.current import onlookers
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class _Serving:
     def _words(self) -> str:
         """Return what the point has printed last, before the next one prints anything."""
         try:
-            return framing.said_last(self._said)
+            return printed_last(self._said)
         except OSError:  # it has closed all files that there are
             return ""
 

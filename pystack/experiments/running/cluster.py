@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pystack.core.errors import ConfigError
@@ -89,12 +88,7 @@ class Cluster:
             )
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """End all that it has on the cluster."""
         self._close()
 

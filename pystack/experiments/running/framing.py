@@ -6,7 +6,6 @@ A message is a head, which is JSON, and a body of bytes, with the sizes of both 
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Mapping
 from typing import IO, Any, Final, NamedTuple
@@ -14,9 +13,6 @@ from typing import IO, Any, Final, NamedTuple
 _SIZES: Final = struct.Struct("<IQ")
 _HEAD_BYTES: Final = 64 << 20  # more is no head: something else was written into the pipe
 _BODY_BYTES: Final = 1 << 40  # nor a body
-
-
-_LAST_BYTES: Final = 8192  # of what a run prints; they are looked at when it has failed
 
 
 class GarbledError(ValueError):
@@ -35,14 +31,6 @@ def write(pipe: IO[bytes], head: Mapping[str, object], body: bytes = b"") -> Non
     text = json.dumps(head, separators=(",", ":")).encode()
     pipe.write(b"".join((_SIZES.pack(len(text), len(body)), text, body)))
     pipe.flush()
-
-
-def said_last(descriptor: int) -> str:
-    """Return the end of what a run has printed into a file."""
-    size = os.fstat(descriptor).st_size
-    # Not by its position, which the process and the sweep share.
-    last = os.pread(descriptor, _LAST_BYTES, max(0, size - _LAST_BYTES))
-    return last.decode(errors="replace")
 
 
 def read(pipe: IO[bytes]) -> Message | None:

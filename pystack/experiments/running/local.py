@@ -6,7 +6,6 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from pystack.core.errors import ConfigError
@@ -41,12 +40,7 @@ class Local:
         """Return it."""
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """End all processes, at once."""
         self.begin_no_more()
         self._crew.stop()

@@ -15,12 +15,12 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final, Literal
 
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Point
 from pystack.experiments.running import framing, guard
+from pystack.experiments.running.printed import printed_last
 
 if TYPE_CHECKING:
     from pystack.experiments.experiment import Experiment
@@ -113,7 +113,7 @@ class Child:
 
     def last_words(self) -> str:
         """Return what a process has printed last that is dead, on one line."""
-        return self.words_of(framing.said_last(self._said.fileno()))
+        return self.words_of(printed_last(self._said.fileno()))
 
     def words_of(self, text: str) -> str:
         """Return what of a text is told that was printed last, on one line."""
@@ -246,12 +246,7 @@ class Crew:
         """Return it."""
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """End all processes, and their guard."""
         self.close()
 

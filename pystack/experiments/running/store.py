@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import ConfigError, OutputError
@@ -25,6 +24,7 @@ from pystack.experiments.results.description import ASKED, experiment_json
 from pystack.experiments.results.journal import JOURNAL, line_of
 from pystack.experiments.results.series import series_file
 from pystack.experiments.results.table import ROWS, write_rows
+from pystack.experiments.results.whole import write_whole
 from pystack.experiments.running.kept import check_size, kept_in
 
 if TYPE_CHECKING:
@@ -66,12 +66,7 @@ class Store:
         """Return it."""
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Have the disk keep what there is, and let others have the folder."""
         try:
             self._rows.close()
@@ -109,7 +104,7 @@ class Store:
             if outcome.series is not None:
                 file = series_file(self.folder, outcome.digest)
                 file.parent.mkdir(exist_ok=True)
-                _write_beside(file, outcome.series)
+                write_whole(file, outcome.series)
             timing = {"parameters": dict(point.parameters), "seed": point.seed}
             self._timings.add(json.dumps(timing | asdict(done.timing), separators=(",", ":")))
             self._rows.add(line_of(point, outcome))
@@ -143,7 +138,7 @@ class Store:
         file = self.folder / ASKED
         if not file.exists() or file.read_bytes() != asked:
             # Whichever of the two is there, old or new, has all runs of the journal.
-            _write_beside(file, asked)
+            write_whole(file, asked)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -208,20 +203,6 @@ def _locked(folder: Path) -> int:
             f"another sweep writes to {folder} at this moment: wait for it, or use another folder"
         ) from None
     return descriptor
-
-
-def _write_beside(path: Path, data: bytes) -> None:
-    """Write a file so that it is there as a whole, or as it was before."""
-    beside = path.with_name(f"{path.name}.new")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # before the line that tells of it
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _cut(path: Path) -> None:

@@ -10,7 +10,6 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from pystack.core.errors import ConfigError, DeviceError
@@ -67,12 +66,7 @@ class ControlClient:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Disconnect."""
         self.close()
 

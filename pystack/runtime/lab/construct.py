@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pystack.core.errors import ConfigError
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
+from pystack.runtime.network_link import LinkAsked
 from pystack.runtime.ports import needs_real_time
 from pystack.topology.building import add_node, far_named
 from pystack.topology.machines import tunnel_of
@@ -65,19 +66,13 @@ def _link(net: Network, spec: LabSpec, number: int, machine: str | None) -> Netw
         netem = {word: value for word, value in link.words.items() if word not in LINK_OWN}
         own_words = {word: link.words[word] for word in LINK_OWN if word in link.words}
         far: Literal["a", "b"] = "b" if link.a in own else "a"
-        joined = join(
-            net,
-            link.a,
-            link.b,
-            far=far,
-            tunnel=tunnel,
+        asked = LinkAsked(
             a_to_b=link.a_to_b,
             b_to_a=link.b_to_a,
             words=netem,
-            shared=True,
             **own_words,  # type: ignore[arg-type]
         )
-        return net.adopt(joined)
+        return net.adopt(join(net, link.a, link.b, asked, far=far, tunnel=tunnel, shared=True))
     words = {**link.words, **(link.tunnel if len(here) < 2 else {})}
     return net.link(
         link.a,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, overload
+from typing import NoReturn, Self, TypeVar, overload
 
 import trio
 
@@ -36,12 +36,7 @@ from pystack.runtime.socket.socket_calls import (
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import ReadinessFd, view_of
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-
 T = TypeVar("T")
-_ErrorType = type[BaseException]  # in the class below, `type` is an attribute
 
 
 class HostSocket(trio.socket.SocketType):
@@ -164,12 +159,7 @@ class HostSocket(trio.socket.SocketType):
         """Close at the end of the block."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: _ErrorType | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close."""
         self.close()
 

@@ -7,6 +7,7 @@ those of the direction that comes in only where they are said for it alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Unpack
 
@@ -14,7 +15,7 @@ from pystack.core.errors import ConfigError
 from pystack.link.patch import Patch
 from pystack.link.port import DEFAULT_MTU_BYTES, PortBase, refusing
 from pystack.link.words import NetemWords, as_words
-from pystack.runtime.network_link import NetworkLink
+from pystack.runtime.network_link import LinkAsked, NetworkLink
 from pystack.runtime.vxlan.port import VxlanPort
 from pystack.topology import presets
 from pystack.topology.building import free_name
@@ -103,20 +104,9 @@ class _Nothing(PortBase):
         self.send = refusing("port_unplugged", self.counters.add)
 
 
-def link_far(
-    net: Network,
-    a: str,
-    b: str,
-    *,
-    preset: str | None,
-    a_to_b: NetemWords | None,
-    b_to_a: NetemWords | None,
-    mtu_bytes: int | None,
-    offload: bool,
-    words: Mapping[str, object],
-) -> FarLink:
+def link_far(net: Network, a: str, b: str, asked: LinkAsked) -> FarLink:
     """Join a node to another machine: one of `a`, `b` is "udp://host:port". See `Network.link`."""
-    own, words = split_words(words)
+    own, words = split_words(asked.words)
     if is_far(a) and is_far(b):
         raise ConfigError(f"a link has one end here: {a} and {b} are both on other machines")
     far: End = "a" if is_far(a) else "b"
@@ -128,18 +118,7 @@ def link_far(
     net.topology.far_side(name)
     ends = (name, near) if far == "a" else (near, name)
     try:
-        return join(
-            net,
-            *ends,
-            far=far,
-            tunnel=tunnel,
-            preset=preset,
-            a_to_b=a_to_b,
-            b_to_a=b_to_a,
-            mtu_bytes=mtu_bytes,
-            offload=offload,
-            words=words,
-        )
+        return join(net, *ends, replace(asked, words=words), far=far, tunnel=tunnel)
     except BaseException:
         if not net.topology.nodes[name].ends:
             del net.topology.nodes[name]
@@ -150,15 +129,10 @@ def join(
     net: Network,
     a: str,
     b: str,
+    asked: LinkAsked,
     *,
     far: End,
     tunnel: Tunnel,
-    preset: str | None = None,
-    a_to_b: NetemWords | None,
-    b_to_a: NetemWords | None,
-    mtu_bytes: int | None = None,
-    offload: bool = False,
-    words: Mapping[str, object],
     shared: bool = False,
 ) -> FarLink:
     """Make the link between two nodes of which one is elsewhere, and its tunnel."""
@@ -168,6 +142,7 @@ def join(
             "the program with trio.run instead of pystack.run"
         )
     port = VxlanPort(net.driver.scheduler, tunnel)
+    mtu_bytes = asked.mtu_bytes
     if mtu_bytes is None:
         mtu_bytes = min(port.mtu_bytes, DEFAULT_MTU_BYTES)
     elif not isinstance(mtu_bytes, int) or not MIN_MTU_BYTES <= mtu_bytes <= port.mtu_bytes:
@@ -176,9 +151,9 @@ def join(
             f"path to {port.shown} has room for packets of {port.mtu_bytes}"
         )
     port.narrow(mtu_bytes)
-    preset_words = presets.words_of(preset)[0 if far == "b" else 1]
-    given = {"a_to_b": a_to_b or {}, "b_to_a": b_to_a or {}}
-    away, back = _one_way(far, given, {**preset_words, **words}, shared=shared)
+    preset_words = presets.words_of(asked.preset)[0 if far == "b" else 1]
+    given = {"a_to_b": asked.a_to_b or {}, "b_to_a": asked.b_to_a or {}}
+    away, back = _one_way(far, given, {**preset_words, **asked.words}, shared=shared)
     port.open(net.driver)
     try:
         link: FarLink = net.topology.link(
@@ -187,7 +162,7 @@ def join(
             a_to_b=away if far == "b" else back,
             b_to_a=back if far == "b" else away,
             mtu_bytes=mtu_bytes,
-            offload=offload,
+            offload=asked.offload,
             make=partial(FarLink, far=far, shared=shared),
         )
     except BaseException:
@@ -195,7 +170,7 @@ def join(
         raise
     link.tunnel = port
     Patch(port, link.outlet)
-    port.gathers = offload
+    port.gathers = asked.offload
     port.counters = link.own_counters
     net.resources.callback(port.close)
     assert net.nursery is not None

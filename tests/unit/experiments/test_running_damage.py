@@ -112,7 +112,7 @@ def test_a_table_that_cannot_be_written_leaves_no_piece_of_it(folder: Path) -> N
     (folder / ROWS).mkdir()
     with pytest.raises(OSError, match="rows"):
         write_rows(folder)
-    assert not list(folder.glob("*.part"))
+    assert not list(folder.glob("*.new"))
 
 
 def test_more_runs_than_any_sweep_ends_are_refused_before_there_is_a_folder(tmp_path: Path) -> None:
