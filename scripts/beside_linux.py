@@ -23,7 +23,7 @@ from pystack.experiments import Meter, dumbbell
 from pystack.link.words import NetemWords
 
 PORT: Final = 5001
-UP_S: Final = 5.0  # when flows begin: by then the namespaces are there
+UP_S: Final = 5.0  # after the network's opening flows begin: by then the namespaces are there
 WARM_S: Final = 2.0  # of a flow, left out
 FLOWS_S: Final = 10.0
 
@@ -95,7 +95,7 @@ LINES: Final = [
     Line("bbr cubic", limit=110),
     Line("cubic newreno"),
 ]
-LINK: Final = ["queue_delay mean p95", "utilization", "loss"]
+LINK: Final = ["queue_delay mean p95", "utilization", "loss", "loss rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,7 @@ def _row(who: str, runs: Sequence[Found]) -> str:
         column("queue_delay_mean_s", 1e3, 1),
         column("queue_delay_p95_s", 1e3, 1),
         column("loss_frames", 1, 0),
+        column("loss_rate", 100, 2),
         spread([run.again for run in runs], 0),
     )
     return f"| {' | '.join(cells)} |"
@@ -176,7 +177,7 @@ async def linux(line: Line, seed: int) -> Found:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive)
-            await trio.sleep(max(UP_S - net.now(), 0))
+            await trio.sleep_until(begins_at)
             words = [
                 "python3",
                 "-c",
@@ -191,6 +192,7 @@ async def linux(line: Line, seed: int) -> Found:
 
     with meter:
         async with pystack.Network(seed=seed, ip="4") as net:
+            begins_at = net.opened_at + UP_S  # what `after_s` of the meter counts from, too
             r1, r2 = net.router("r1"), net.router("r2")
             queue: NetemWords = {"rate": line.rate, "delay": line.delay, "limit": line.limit}
             net.link(r1, r2, a_to_b={**queue, "loss": line.loss}, b_to_a=queue)
@@ -203,6 +205,8 @@ async def linux(line: Line, seed: int) -> Found:
             for left, right in pairs:
                 await left.up()
                 await right.up()
+            if net.now() > begins_at:
+                raise RuntimeError(f"the namespaces were not there after {UP_S:g} s")
             async with trio.open_nursery() as nursery:
                 for index, (left, right) in enumerate(pairs):
                     nursery.start_soon(carry, index, controls[index], left, right)
@@ -216,14 +220,15 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="*", help="these lines, by their place")
     arguments = parser.parse_args()
     print(f"Linux {platform.release().partition('-')[0]}\n")
-    print("| | Mbit/s of text | busy | queue, mean, ms | queue, 95 %, ms | lost | sent again |")
-    print("|---|---|---|---|---|---|---|")
+    heads = "Mbit/s of text", "busy", "queue, mean, ms", "queue, 95 %, ms", "lost", "lost, %"
+    print(f"| | {' | '.join(heads)} | sent again |")
+    print("|" + "---|" * (len(heads) + 2))
     for index, line in enumerate(LINES):
         if arguments.only is not None and index not in arguments.only:
             continue
         loss = "" if line.loss == "0%" else f", loss {line.loss}"
         print(
-            f"| **{line.controls.replace(' ', ' + ')}**: {line.limit} packets{loss} | | | | | | |"
+            f"| **{line.controls.replace(' ', ' + ')}**: {line.limit} packets{loss} | | | | | | | |"
         )
         seeds = range(1, arguments.seeds + 1)
         print(_row("Linux", [trio.run(linux, line, seed) for seed in seeds]), flush=True)

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 import pystack
+from pystack.experiments.measures.flows import Chosen, FlowBook
 from pystack.experiments.measures.meter import Meter
 
 Main = Callable[[], Awaitable[object]]
@@ -91,3 +92,35 @@ def test_who_starves_until_the_end_is_compared() -> None:
 
     found = measured(main, ["fairness"])
     assert found["fairness"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("begins_s", "before"),
+    [(0.5, 3_000), (1.5, 10_000)],  # the FIN is acknowledged after 1 s: in the window, before it
+)
+def test_the_fin_is_no_byte_of_a_flow_whose_receiver_is_not_of_the_network(
+    begins_s: float, before: int
+) -> None:
+    async def main() -> tuple[int, int]:
+        async with pystack.Network(seed=1, ip="4") as net:
+            a, b = net.host("a"), net.host("b")
+            net.link(a, b, rate="8mbit", delay="10ms")
+            # Hears of a alone: of what b receives it knows by a's acknowledgments
+            book = FlowBook(Chosen(None), net.now, str, on_state=lambda *_: None, compares=False)
+            book.host_added(a.stack)
+            net.at(begins_s, book.begin)
+            listeners = await b.open_tcp_listeners(80)
+            stream = await a.open_tcp_stream("b", 80)
+            other = await listeners[0].accept()
+            await stream.send_all(bytes(3_000))
+            await trio.sleep_until(1)
+            await stream.send_all(bytes(7_000))
+            await stream.send_eof()
+            while await other.receive_some(1 << 16):
+                pass
+            await trio.sleep_until(2)
+            (way,) = (flow.way() for flow in book.flows)
+            assert way.receiver is None
+            return way.delivered_before(), way.delivered()
+
+    assert pystack.run(main) == (before, 10_000)

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 import pystack
+from pystack.experiments import Meter
 from pystack.experiments.scenes import dumbbell, request_response
 from pystack.plugins import AckSample, ControlDefaults, LossSample
 
@@ -74,6 +75,23 @@ def test_flows_go_the_other_way_too() -> None:
     alone = run(rate="2mbit", duration="8s", warmup="2s")
     beside = run(rate="2mbit", duration="8s", warmup="2s", reverse=1)
     assert 0.3 < beside["goodput_1_bps"] / alone["goodput_1_bps"] < 1.0
+
+
+def test_a_narrow_way_back_lets_through_so_many_acks_and_each_lets_go_two_segments() -> None:
+    words = {"control": "fixed:20", "rate": "5mbit", "limit": 100, "duration": "8s", "warmup": "4s"}
+    assert run(**words)["goodput_1_bps"] == pytest.approx(5e6 * TEXT["4"] / FULL, rel=0.005)
+    found = run(**words, back_rate="50kbit")
+    assert found["goodput_1_bps"] == pytest.approx(50e3 / 66 * 2 * TEXT["4"], rel=0.005)
+
+
+def test_flows_the_other_way_have_the_rate_of_the_way_back() -> None:
+    words = {"control": "newreno", "rate": "5mbit", "limit": 20, "duration": "8s", "reverse": 1}
+    meter = Meter(["goodput"], flows="back*", after_s=2.0)
+    with meter:
+        run(**words, back_rate="1mbit")
+    found, _ = meter.result()
+    # ACKs of the other flow take a part of it
+    assert 0.85e6 < float(found["goodput_bps"] or 0) < 1e6 * TEXT["4"] / FULL
 
 
 def test_a_seed_is_a_run_and_another_seed_another_run() -> None:

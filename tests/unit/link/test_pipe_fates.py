@@ -9,7 +9,7 @@ from pystack.link.impair.corrupt import with_bit_turned
 from pystack.link.impair.drop import Drop, first, nth
 from pystack.link.impair.loss import GilbertElliott
 from pystack.wire import ipv4, tcp
-from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
+from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame, cut_inside
 
 
 def test_exactly_the_third_frame_is_dropped() -> None:
@@ -229,6 +229,38 @@ def test_a_damaged_super_frame_is_counted_and_not_raised() -> None:
     bench.run()
     assert bench.out == []
     assert bench.pipe.counters == {"ip_bad_version": 1}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"loss": "10%"},
+        {"loss": "gemodel 5% 30%"},
+        {"loss": "state 5% 50%"},
+        {"drop": "..x...."},
+        {"duplicate": "10%"},
+        {"corrupt": "10%"},
+        {"rate": "10mbit", "limit": 30},
+    ],
+    ids=str,
+)
+def test_what_befalls_segments_befalls_those_of_a_super_frame_one_by_one(
+    words: dict[str, object],
+) -> None:
+    wholes = [tcp_frame(payload=bytes(14_480), seq=n, gso_bytes=1448) for n in range(1, 40)]
+    whole, cut = Bench(**words), Bench(**words)
+    for number, frame in enumerate(wholes):
+        whole.send_at(number / 100, frame)
+        for piece in cut_inside(frame):
+            cut.send_at(number / 100, piece)
+    whole.run()
+    cut.run()
+    assert {len(frame.data) for _, frame in whole.out} == {54 + 1448}
+    assert whole.pipe.counters == cut.pipe.counters
+    assert sum(cut.pipe.counters.values()) > 20
+    assert [(at, frame.data) for at, frame in whole.out] == [
+        (at, frame.data) for at, frame in cut.out
+    ]
 
 
 def test_drop_needs_positions_that_can_be() -> None:
