@@ -2,10 +2,14 @@
 
     scripts/python scripts/experiments_page.py [--keep FOLDER]
 
-It runs experiments of examples/experiments, a few minutes in all; `--keep`: results that are in
+It runs experiments of examples/experiments, ten minutes in all; `--keep`: results that are in
 that folder already are used. The table beside ns-3 is written by scripts/beside_ns3.
+
+With the tables it keeps what two short runs of each experiment come to. A test makes these again:
+where they differ, what the stack does has changed, and so have the tables.
 """
 
+import hashlib
 import statistics
 import subprocess
 import sys
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from pystack.experiments import Results, from_file, plot, run
+from pystack.experiments.point import run_point
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 READY: Final = ROOT / "examples" / "experiments"
@@ -66,6 +71,25 @@ PLOTS: Final[Mapping[str, Callable[[Path], plot.Picture]]] = {
         found, "failed", x="timeout_s", y="retries", where={"outage_s": 6.0}
     ),
 }
+# What makes runs of each short
+_SHORT_FLOWS: Final = {"after": "1s", "constants.duration": "3s", "constants.warmup": "1s"}
+SHORT: Final[Mapping[str, Mapping[str, object]]] = {
+    "access_lines": {"constants.seconds": 2.0},
+    "bbr_beside_cubic": _SHORT_FLOWS,
+    "bufferbloat": {"constants.seconds": 2.0},
+    "cubic_law": {"constants.periods": 2},
+    "mathis": _SHORT_FLOWS,
+    "rtt_unfairness": _SHORT_FLOWS,
+}
+
+
+def short_runs(name: str) -> str:
+    """Return what short runs of an experiment's first and last points come to, as a digest."""
+    experiment = from_file(READY / f"{name}.toml", {"seeds": 1, **SHORT[name]})
+    points = list(experiment.points())
+    outcomes = [run_point(experiment, point) for point in (points[0], points[-1])]
+    assert all(outcome.ended == "ok" for outcome in outcomes), outcomes
+    return hashlib.sha256("".join(outcome.digest for outcome in outcomes).encode()).hexdigest()[:12]
 
 
 def table(results: Results, columns: Sequence[Column]) -> str:
@@ -125,7 +149,8 @@ def main(folder: Path) -> None:
             PLOTS[name](to).save(IMAGES / f"experiment-{name.replace('_', '-')}.svg")
         if name in TABLES:
             text = replaced(text, name, table(results, TABLES[name]))
-    PAGE.write_text(text, "utf-8")
+    digests = "\n".join(f"{name} {short_runs(name)}" for name in SHORT)
+    PAGE.write_text(replaced(text, "short runs", f"<!--\n{digests}\n-->"), "utf-8")
 
 
 if __name__ == "__main__":

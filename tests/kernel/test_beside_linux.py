@@ -13,7 +13,7 @@ SCRIPTS: Final = Path(__file__).resolve().parent.parent.parent / "scripts"
 # A flow of a second and a half, measured after its first half second
 CODE: Final = """
 import trio, beside_linux
-beside_linux.UP_S, beside_linux.WARM_S, beside_linux.FLOWS_S = 3.0, 0.5, 1.5
+beside_linux.UP_S, beside_linux.WARM_S, beside_linux.FLOWS_S = 6.0, 0.5, 1.5
 found = trio.run(beside_linux.linux, beside_linux.Line("cubic"), 1)
 print(found.measures["utilization"])
 """
