@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import suppress
 
@@ -13,13 +14,17 @@ from other_machine import (
     free_ports,
     run,
     stranger,
+    two_sides,
     until,
 )
 
 import pystack
+from pystack.core.addresses import Ip, parse_ip
 from pystack.runtime.vxlan.endpoint import Endpoints
-from pystack.wire import ethernet, ipv4, vxlan
-from pystack.wire.frame import Frame
+from pystack.wire import ethernet, ipv4, ipv6, ipv6_ext, tcp, udp, vxlan
+from pystack.wire.checksum import address_sum
+from pystack.wire.frame import CHECKSUM_PARTIAL as PARTIAL
+from pystack.wire.frame import Frame, completed
 
 
 def test_what_is_sent_before_the_ends_have_met_arrives_when_they_have() -> None:
@@ -208,5 +213,86 @@ def test_marks_go_out_and_come_in(version: int) -> None:
             await until(lambda: len(seen) == 7)
             assert seen == [0, 3, 1, 3, 2, 3, 3]
             assert there.link.counters == {"vxlan_congested": 1}
+
+    run(main)
+
+
+def with_open_checksum(version: int, *, tos: int = 0, options: bytes = b"") -> Frame:
+    """Return a datagram whose checksum is to be filled in; `options` of IPv4, or an extension."""
+    src, dst = (parse_ip("fd00::8"), parse_ip("fd00::9")) if version == 6 else (Ip(8), Ip(9))
+    body = udp.pack_header(5, 6, b"text", address_sum(src, dst), partial=True) + b"text"
+    if version == 4:
+        header = ipv4.pack_header(src, dst, ipv4.UDP, len(body), tos=tos, options=options)
+        return Frame(ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, header + body), PARTIAL)
+    proto = ipv6_ext.DESTINATION_OPTIONS if options else ipv4.UDP
+    header = ipv6.pack_header(src, dst, proto, len(options) + len(body), tos=tos) + options
+    return Frame(ethernet.pack(bytes(6), bytes(6), ethernet.IPV6, header + body), PARTIAL)
+
+
+@pytest.mark.parametrize("offload", [True, False], ids=["gathers", ""])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        with_open_checksum(4),
+        with_open_checksum(4, tos=0xB8),
+        with_open_checksum(4, options=bytes((1, 1, 1, 0))),
+        with_open_checksum(6),
+        with_open_checksum(6, tos=0xB8),
+        with_open_checksum(6, options=bytes((ipv4.UDP, 0, 1, 4, 0, 0, 0, 0))),
+    ],
+    ids=["IPv4", "DSCP", "options", "IPv6", "traffic class", "extension"],
+)
+def test_an_open_checksum_is_seen_at_the_other_end_or_filled_in(
+    frame: Frame, offload: bool
+) -> None:
+    async def main() -> None:
+        with trio.fail_after(20):
+            async with two_sides(keys=(KEY, KEY), offload=offload) as (near, far):
+                seen: list[bytes] = []
+                for link in (near, far):
+                    link.network.settle()
+                far.b.attach(lambda arrived, _now: seen.append(completed(arrived).data))
+                near.a.send(frame, near.network.now())
+                await until(lambda: completed(frame).data in seen)
+
+    trio.run(main)
+
+
+def test_what_nobody_has_cut_yet_is_no_piece_of_a_train() -> None:
+    """A vxlan device of Linux sends a super-frame over veth as it is."""
+
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, vni=7, offload=True, mtu_bytes=1400) as there:
+            src, dst, text = Ip(8), Ip(9), bytes(9000)
+            segment = tcp.Segment(5, 6, 1, 1, tcp.ACK, 9, b"", text)
+            body = tcp.pack_header(segment, src, dst, partial=True) + text
+            packet = ipv4.pack_header(src, dst, 6, len(body), flags_offset=0x4000) + body
+            frame = ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, packet)
+            seen: list[Frame] = []
+            there.link.tunnel.attach(lambda arrived, _now: seen.append(arrived))  # type: ignore[attr-defined]
+            there.send(vxlan.pack_header(7) + frame)
+            await until(lambda: seen)
+            assert [(one.data, one.checksum, one.gso_bytes) for one in seen] == [
+                (frame, PARTIAL, 1360)
+            ]
+
+    run(main)
+
+
+def test_flows_leave_from_the_one_port_where_there_can_be_no_more_sockets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, vni=7, source_ports=16) as there:
+            monkeypatch.setattr("pystack.runtime.vxlan.udp_socket.open_socket", none_left)
+            sent = [with_open_checksum(4, tos=tos) for tos in range(0, 32, 4)]
+            for frame in sent:
+                there.link.a.send(frame, net.now())
+            expected = {completed(frame).data for frame in sent}
+            while expected:
+                expected.discard((await there.receive())[8:])
 
     run(main)

@@ -15,8 +15,9 @@ from pystack.wire.headers import V4_END, V6_END
 from pystack.wire.train import BULK, LAYOUTS, Layout
 
 _IP: Final = ethernet.HEADER_BYTES
-_IPV4: Final = b"\x08\x00\x45"  # type, version and length of a header without options
-_IPV6: Final = b"\x86\xdd\x60"
+_IPV4: Final = ethernet.IS_IPV4
+_IPV6: Final = ethernet.IS_IPV6
+_PLAIN: Final = b"\x45"  # version and length of an IPv4 header without options
 _WHOLE: Final = b"\x40\x00"  # DF, and no fragment: its identification says nothing (RFC 6864)
 
 
@@ -54,14 +55,14 @@ class Gathering:
 
     def begin(self, data: memoryview) -> bool:
         """Take a frame as the first, where nothing is there; False: it is none to be gathered."""
-        kind = bytes(data[12:15])
-        if kind == _IPV4:
+        kind, first = bytes(data[ethernet.TYPE]), bytes(data[_IP : _IP + 1])
+        if kind == _IPV4 and first == _PLAIN:
             start = V4_END
             if len(data) < start + tcp.HEADER_BYTES or data[23] != ipv4.TCP:
                 return False
             if bytes(data[20:22]) != _WHOLE:
                 return False
-        elif kind == _IPV6:
+        elif kind == _IPV6 and first and first[0] >> 4 == 6:
             start = V6_END
             if len(data) < start + tcp.HEADER_BYTES or data[20] != ipv4.TCP:
                 return False

@@ -23,7 +23,7 @@ from pystack.runtime.vxlan.departing import Departing
 from pystack.runtime.vxlan.endpoint import Endpoint, Endpoints, log
 from pystack.runtime.vxlan.gather import Gathering
 from pystack.runtime.vxlan.inner import codepoint, decapsulated, flow_number, is_tagged, untagged
-from pystack.runtime.vxlan.offloaded import frame_of
+from pystack.runtime.vxlan.offloaded import frame_of, open_at
 from pystack.runtime.vxlan.session import Session, key_of
 from pystack.runtime.vxlan.udp_socket import Sockaddr, bare, marked, path_mtu, resolve, segmented
 from pystack.wire import ethernet, vxlan
@@ -164,8 +164,10 @@ class VxlanPort(PortBase):
             self._hold(frame, now)
             return
         pieces: Sequence[Frame] = (frame,)
-        # A tag vouches for what is in a frame, and both ends know of open checksums.
-        if frame.gso_bytes or (frame.checksum == CHECKSUM_PARTIAL and session is None):
+        # A tag vouches for what is in a frame, and the other end sees an open checksum: of plain
+        # headers, that is.
+        is_open = frame.checksum == CHECKSUM_PARTIAL
+        if frame.gso_bytes or (is_open and (session is None or not open_at(frame.data))):
             try:
                 pieces = split(frame) if session is None else cut_inside(frame)
             except WireError as error:
@@ -365,7 +367,9 @@ class VxlanPort(PortBase):
             if self._gathering.goes_on(data):
                 return True
             self.batch_ends(now)
-            if self._gathering.begin(data):
+            # What is larger nobody has cut yet: it is no piece of anything.
+            fits = len(data) - ethernet.HEADER_BYTES <= self.mtu_bytes
+            if fits and self._gathering.begin(data):
                 return True
         whole = bytes(data)
         self.sink(frame_of(whole, self.mtu_bytes), now)

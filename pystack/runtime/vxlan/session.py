@@ -68,11 +68,11 @@ class Session:
     """One end of a keyed tunnel. It sends nothing: `hello` and `seal` return what is to be sent."""
 
     __slots__ = (
-        "_answers",
-        "_answers_at",
         "_challenge",
         "_counter",
+        "_doubts",
         "_hello_mac",
+        "_hellos",
         "_incoming",
         "_key",
         "_number",
@@ -94,7 +94,8 @@ class Session:
         self._outgoing = self._incoming = self._hello_mac  # until then of no use
         self._counter = 0
         self._window = ReplayWindow()
-        self._answers, self._answers_at = _MOST_ANSWERS, 0.0
+        # Whoever has no key can use up the one, and with HELLOs that were recorded the other
+        self._doubts, self._hellos = _Allowance(), _Allowance()
         self.proofs = 0  # how many HELLOs have proved that the other end is there at that moment
 
     @property
@@ -150,7 +151,7 @@ class Session:
 
         None: there were enough. So two ends that have lost sight of each other meet again.
         """
-        return self.hello() if self._may_answer(now) else None
+        return self.hello() if self._doubts.takes(now) else None
 
     def _greeted(
         self, datagram: memoryview, said: Keyed, now: float, *, moved: bool
@@ -169,7 +170,8 @@ class Session:
                 self._meet(said.session)
         if hello.known == self._number and said.session == self._peer and (proved or not moved):
             return None  # both know each other
-        if not self._may_answer(now):
+        # A proof costs a challenge of ours: whoever has not the key cannot ask for more by it.
+        if not proved and not self._hellos.takes(now):
             raise WireError("vxlan_hello_limited")
         return self.hello(hello.challenge, doubts=moved and not proved)
 
@@ -179,13 +181,23 @@ class Session:
         self._incoming = _mac(self._key, b"data" + peer + self._number)
         self._counter, self._window = 0, ReplayWindow()
 
-    def _may_answer(self, now: float) -> bool:
-        gained = max(now - self._answers_at, 0.0) * _MOST_ANSWERS
-        self._answers = min(self._answers + gained, _MOST_ANSWERS)
-        self._answers_at = now
-        if self._answers < 1:
+
+class _Allowance:
+    """Answers: so many at once, and so many in a second."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self) -> None:
+        self._left, self._at = _MOST_ANSWERS, 0.0
+
+    def takes(self, now: float) -> bool:
+        """Take one; False: there were enough."""
+        gained = max(now - self._at, 0.0) * _MOST_ANSWERS
+        self._left = min(self._left + gained, _MOST_ANSWERS)
+        self._at = now
+        if self._left < 1:
             return False
-        self._answers -= 1
+        self._left -= 1
         return True
 
 

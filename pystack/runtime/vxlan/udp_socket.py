@@ -114,7 +114,10 @@ def open_source(listening: socket.socket) -> socket.socket | None:
 
     Nobody reads it: what strangers send there fills the smallest buffer there is.
     """
-    sock = open_socket(listening.family, socket.SOCK_DGRAM)
+    try:
+        sock = open_socket(listening.family, socket.SOCK_DGRAM)
+    except OSError:  # there are too many open files
+        return None
     try:
         _never_fragment(sock)
         ask_for_errors(sock)

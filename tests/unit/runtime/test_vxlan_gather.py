@@ -42,7 +42,7 @@ def segment(
     )
     body += text
     if version == 6:
-        header = ipv6.pack_header(src, dst, ipv4.TCP, len(body))
+        header = ipv6.pack_header(src, dst, ipv4.TCP, len(body), tos=tos)
     else:
         header = ipv4.pack_header(src, dst, ipv4.TCP, len(body), flags_offset=flags_offset, tos=tos)
     kind = ethernet.IPV6 if version == 6 else ethernet.IPV4
@@ -64,12 +64,15 @@ def gathered(frames: list[Frame]) -> list[Frame]:
 
 
 @VERSIONS
-@given(st.binary(min_size=2, max_size=4000), st.integers(1, 1448), st.booleans())
+@given(
+    st.binary(min_size=2, max_size=4000), st.integers(1, 1448), st.booleans(), st.integers(0, 255)
+)
 def test_what_was_cut_is_put_together(
-    version: int, text: bytes, gso_bytes: int, is_open: bool
+    version: int, text: bytes, gso_bytes: int, is_open: bool, tos: int
 ) -> None:
     gso_bytes = max(gso_bytes, len(text) // 60 + 1)
-    whole = segment(text, version, flags=tcp.ACK | tcp.PSH, gso_bytes=gso_bytes, partial=True)
+    flags = tcp.ACK | tcp.PSH
+    whole = segment(text, version, flags=flags, gso_bytes=gso_bytes, partial=True, tos=tos)
     pieces = (cut_inside if is_open else split)(whole)
     (found,) = gathered(pieces)
     if len(pieces) == 1:

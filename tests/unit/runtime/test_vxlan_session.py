@@ -283,3 +283,23 @@ def test_the_window_does_not_grow() -> None:
     assert not window.is_new(2**64 - 1)
     assert window.is_new(2**64 - WINDOW)
     assert not window.is_new(2**64 - 1 - WINDOW)
+
+
+def test_who_floods_both_ends_with_forged_datagrams_does_not_keep_them_apart() -> None:
+    """Nor does who repeats HELLOs, to one of them."""
+    a, b = end(1), end(2)
+    recorded = end(3).hello()
+    for _ in range(20):
+        a.doubt(0.0)
+        b.doubt(0.0)
+    for _ in range(8):
+        take(b, recorded)
+    assert refused(b, recorded) == "vxlan_hello_limited"
+    assert a.doubt(0.0) is None
+    answer = take(a, b.hello())[1]
+    assert answer is not None
+    proof = take(b, answer)[1]
+    assert proof is not None
+    assert take(a, proof) == (None, None)
+    assert take(b, sealed(a)) == (FRAME, None)
+    assert take(a, sealed(b)) == (FRAME, None)

@@ -227,7 +227,6 @@ def test_a_flood_does_not_drive_out_a_station_that_is_in_use() -> None:
     assert entry(bench).mac == PEER_MAC
 
 
-@pytest.mark.rfc("6583", "6.4")
 def test_who_is_used_on_trial_is_not_asked_for_at_each_frame_in_a_table_with_room(
     bench: Bench,
 ) -> None:
@@ -242,6 +241,7 @@ def test_who_is_used_on_trial_is_not_asked_for_at_each_frame_in_a_table_with_roo
     assert entry(bench).use_until == -math.inf  # from now on each use counts
 
 
+@pytest.mark.rfc("6583", "6.4")
 @pytest.mark.parametrize("known", ["heard of", "looked for"])
 def test_who_is_sent_to_keeps_its_place_until_it_answers_however_late(known: str) -> None:
     bench = Bench("10.0.0.1/8")
