@@ -266,7 +266,7 @@ def test_what_is_inside_a_function_cannot_be_found_again() -> None:
         ({"measure": ["rtt"], "series": SeriesSpec(("cwmd",))}, "there is no time series 'cwmd'"),
         ({"name": "a/b"}, "'a/b' cannot be a name"),
         ({"files": ["*.none"]}, "there is no file '*.none' in"),
-        ({"files": ["../x"]}, "is not in"),
+        ({"files": ["../x"]}, "is outside of"),
         (
             {"compare": pystack.experiments.Compare("value", "x", 3)},
             "x is never 3, so that nothing can be compared with it",
