@@ -41,6 +41,10 @@ def anything(**values: object) -> float:
     return float(len(values))
 
 
+def in_order(**values: object) -> dict[str, str]:
+    return {"order": " ".join(values)}
+
+
 def square(x: int, seed: int) -> dict[str, float]:
     return {"square": x * x, "by": seed}
 

@@ -6,7 +6,7 @@ order of whoever asks, so that what it came to holds in each experiment that ask
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,15 @@ class Order:
         """Return a point by its place. IndexError."""
         at, repetition = divmod(number, len(self.seeds))
         return Point(number, self.space.at(at), repetition, self.seeds[repetition])
+
+    def each(self, numbers: Iterable[int]) -> Iterator[Point]:
+        """Yield points by their places. Neighbours of one combination share its parameters."""
+        there, values = -1, {}
+        for number in numbers:
+            at, repetition = divmod(number, len(self.seeds))
+            if at != there:
+                there, values = at, self.space.at(at)
+            yield Point(number, values, repetition, self.seeds[repetition])
 
     def numbers(self, parameters: Mapping[str, Value], seed: int) -> Sequence[int]:
         """Return the places of a point: none where it is not asked for.
@@ -66,4 +75,7 @@ class Order:
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Order:
         """Return what `to_json` has said. Of something else, it raises all sorts of errors."""
-        return cls(space_of_json(said["parameters"]), said["seeds"])
+        seeds = list(said["seeds"])
+        if not all(type(seed) is int for seed in seeds) or len(set(seeds)) < len(seeds):
+            raise ValueError(seeds)
+        return cls(space_of_json(said["parameters"]), seeds)

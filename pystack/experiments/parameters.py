@@ -171,7 +171,10 @@ class Space:
         found: Sequence[int] = (0,)
         for axis in self.axes:
             steps, count = axis.steps(parameters), axis.count
-            found = [at * count + step for at in found for step in steps]
+            if len(steps) == len(found) == 1:  # as nearly always, and quicker
+                found = (found[0] * count + steps[0],)
+            else:
+                found = [at * count + step for at in found for step in steps]
         return found
 
     def __iter__(self) -> Iterator[dict[str, Value]]:
@@ -226,10 +229,9 @@ def space_of(parameters: object) -> Space:
 
 
 def space_of_json(axes: Iterable[Mapping[str, Any]]) -> Space:
-    """Return what `Space.to_json` has said."""
+    """Return what `Space.to_json` has said. Of something else, it raises all sorts of errors."""
     return Space(
-        Axis({name: tuple(values) for name, values in axis["columns"]}, axis["is_drawn"])
-        for axis in axes
+        Axis(zipped(dict(axis["columns"])).columns, bool(axis["is_drawn"])) for axis in axes
     )
 
 

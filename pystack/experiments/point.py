@@ -48,7 +48,9 @@ def run_point(experiment: Experiment, point: Point) -> Outcome:
 
     The files of the experiment are unpacked here. Time and memory are for the caller to limit.
     """
-    run = Run(experiment.values(point), point.seed)
+    # In the order of their names: what a function of any parameters makes of them does not depend
+    # on the order in which an experiment has its own, which may be another when it grows.
+    run = Run(dict(sorted(experiment.values(point).items())), point.seed)
     try:
         with _seeded(point.seed):
             measures, tracks = _measured(experiment, run)

@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pystack.core.errors import ConfigError, OutputError
+from pystack.core.errors import ConfigError, OutputError, one_line
 from pystack.core.extras import need
 from pystack.experiments.quantities import number_text
 
@@ -198,7 +198,12 @@ class Paper:
             color="#444444",
         )
         # Places are found once: a second time they would be others by a hair, and so the bytes.
-        self.figure.draw_without_rendering()
+        try:
+            self.figure.draw_without_rendering()
+        except (ValueError, ArithmeticError) as error:  # of what is near the largest of floats
+            raise ConfigError(
+                f"matplotlib finds no place for values so far apart ({one_line(error)})"
+            ) from None
         self.figure.set_layout_engine("none")
         return Picture(self.figure, caption)
 

@@ -6,6 +6,7 @@ Whoever reads results needs no experiment for it: its file may be gone, and its 
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 ASKED: Final = "experiment.json"
 FORMAT: Final = 2  # of the folder; another one is not read
+# What reading raises where a hand has changed what was written.
+_STRANGE: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Description:
             kind = found["format"]
             if kind == FORMAT:
                 return _described(found)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except _STRANGE:
             raise _says_nothing(source) from None
         raise ConfigError(
             f"{source} has results in format {kind!r}, and this pystack ({__version__}) reads "
@@ -98,7 +103,7 @@ def order_of(asked: Mapping[str, Any], folder: Path) -> Order:
     """Return the points that an experiment asks for, of its JSON. Raises ConfigError."""
     try:
         return Order.from_json(asked)
-    except (ValueError, TypeError, LookupError, AttributeError, AssertionError):
+    except _STRANGE:
         raise _says_nothing(folder / ASKED) from None
 
 
@@ -111,6 +116,22 @@ def read_asked(folder: Path) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise _says_nothing(file)
     return asked
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is such a file or folder.
+
+    Raises ConfigError where that cannot be told, and for a pipe or a device, which has no end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ConfigError(f"{path} cannot be read: it is no file")
+    return True
 
 
 def _text_of(file: Path) -> bytes:

@@ -23,6 +23,8 @@ from pystack.experiments.results.description import read_order
 JOURNAL: Final = "rows.jsonl"
 _SUM: Final = b',"crc":'  # before the CRC-32 of the line without it: a damaged number is none
 _DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_VALUES: Final = frozenset({bool, int, float, str})
+_MEASURED: Final = _VALUES | {type(None)}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}|")  # the name of a file too: it leads nowhere else
 
 
@@ -106,9 +108,12 @@ def read_rows(folder: Path) -> list[Row]:
     for at, (parameters, seed, outcome) in entries(path):
         numbers = order.numbers(parameters, seed)
         if not numbers:
-            raise damaged(path, at)
+            # A sweep that grows meanwhile writes runs down that were not asked for before.
+            if read_order(folder).to_json() == order.to_json():
+                raise damaged(path, at)
+            return read_rows(folder)
         found.update((number, outcome) for number in numbers)
-    return [Row.of(order.at(number), outcome) for number, outcome in sorted(found.items())]
+    return [Row.of(point, found[point.number]) for point in order.each(sorted(found))]
 
 
 def damaged(path: Path, number: int) -> ConfigError:
@@ -125,7 +130,7 @@ def _entry_of(path: Path, at: int, line: bytes) -> Entry:
     try:
         if end != b"%d}" % zlib.crc32(text):
             raise ValueError("its checksum is another")
-        return _entry(json.loads(text))
+        return _entry(json.loads(text.decode("ascii")))
     except _DAMAGES:
         raise damaged(path, at) from None
 
@@ -135,17 +140,11 @@ def _entry(found: Any) -> Entry:  # noqa: ANN401 - whatever JSON has
         raise ValueError(found)
     if type(found["seed"]) is not int:
         raise TypeError
-    measures = {
-        name: None if value is None else _value(value) for name, value in found["measures"].items()
-    }
-    return Entry(
-        {name: _value(value) for name, value in found["parameters"].items()},
-        found["seed"],
-        Outcome(found["ended"], str(found["error"]), measures, digest=found["digest"]),
-    )
-
-
-def _value(value: object) -> Value:
-    if not isinstance(value, bool | int | float | str):
-        raise TypeError
-    return value
+    parameters, measures = found["parameters"], found["measures"]
+    # At one go: of 20,000 lines, to look at each value was a fifth of the time.
+    if not _VALUES.issuperset(map(type, parameters.values())):
+        raise TypeError(parameters)
+    if not _MEASURED.issuperset(map(type, measures.values())):
+        raise TypeError(measures)
+    outcome = Outcome(found["ended"], str(found["error"]), measures, digest=found["digest"])
+    return Entry(parameters, found["seed"], outcome)

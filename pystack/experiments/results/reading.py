@@ -6,6 +6,7 @@ What different versions of pystack or different experiments came to is not mixed
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pystack.core.extras import need
 from pystack.core.suggest import counted, suggest
 from pystack.experiments.model import Value
 from pystack.experiments.results.columns import find, texts_of
-from pystack.experiments.results.description import ASKED, Description, read_description
+from pystack.experiments.results.description import ASKED, Description, is_there, read_description
 from pystack.experiments.results.journal import JOURNAL, Row, read_rows
 from pystack.experiments.results.series import no_series, read_series, series_file
 from pystack.experiments.results.table import (
@@ -51,9 +52,9 @@ class Results:
     def __init__(self, path: Where) -> None:
         """Find results. `path`: their folder, or rows.parquet alone. Raises ConfigError."""
         self.path = Path(path)
-        if not self.path.exists():
+        if not is_there(self.path):
             raise ConfigError(f"there are no results at {self.path}: nothing has that name")
-        if self.path.is_dir() and not any((self.path / name).exists() for name in (ASKED, ROWS)):
+        if self.path.is_dir() and not any(is_there(self.path / name) for name in (ASKED, ROWS)):
             raise ConfigError(
                 f"{self.path} is no folder of results: it has no {ASKED}, which "
                 "`pystack experiment run` writes"
@@ -65,7 +66,7 @@ class Results:
     @property
     def description(self) -> Description:
         """What they are the results of."""
-        if self.path.is_dir() and (self.path / ASKED).exists():
+        if self.path.is_dir() and is_there(self.path / ASKED):
             return read_description(self.path)
         return read_table(self._table_file)[0]
 
@@ -119,7 +120,7 @@ class Results:
 
     def _table(self) -> tuple[Description, Any]:
         description, table = read_table(self._table_file)
-        if self.path.is_dir() and (self.path / ASKED).exists():
+        if self.path.is_dir() and is_there(self.path / ASKED):
             asked = read_description(self.path)
             if asked.identity != description.identity:
                 raise ConfigError(
@@ -134,11 +135,15 @@ class Results:
     @property
     def _is_journal_newer(self) -> bool:
         journal, table = self.path / JOURNAL, self.path / ROWS
-        if not journal.exists():
-            if self.path.is_dir() and not table.exists():
+        if not is_there(journal):
+            if self.path.is_dir() and not is_there(table):
                 raise ConfigError(f"{self.path} has no results yet: no run has ended")
             return False
-        return not table.exists() or journal.stat().st_mtime_ns >= table.stat().st_mtime_ns
+        if not is_there(table):
+            return True
+        with contextlib.suppress(FileNotFoundError):  # a sweep has begun to grow meanwhile
+            return journal.stat().st_mtime_ns >= table.stat().st_mtime_ns
+        return True
 
 
 def load(
@@ -217,7 +222,7 @@ def series_table(
     tables, there = [], set()
     for row in rows:
         file = series_file(folder, row.digest)
-        if not file.exists():
+        if not is_there(file):
             continue
         table = read_series(file)
         names = compute.unique(table["series"]).to_pylist()

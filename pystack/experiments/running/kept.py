@@ -18,6 +18,7 @@ from pystack.experiments.model import Ended, Point
 from pystack.experiments.order import Order
 from pystack.experiments.results.description import (
     ASKED,
+    is_there,
     order_of,
     read_asked,
     read_description,
@@ -81,9 +82,9 @@ def kept_in(folder: Path, experiment: Experiment, *, resume: bool, retry: bool =
     check_size(experiment)
     kept = Kept(experiment.size)
     journal = folder / JOURNAL
-    has_rows = journal.exists() and journal.stat().st_size > 0
-    if not (folder / ASKED).exists():
-        if has_rows or (folder / ROWS).exists():
+    has_rows = is_there(journal) and journal.stat().st_size > 0
+    if not is_there(folder / ASKED):
+        if has_rows or is_there(folder / ROWS):
             name = JOURNAL if has_rows else ROWS
             raise ConfigError(
                 f"{folder} has {name} and no {ASKED}: whose results these are cannot be told; use "
@@ -91,7 +92,7 @@ def kept_in(folder: Path, experiment: Experiment, *, resume: bool, retry: bool =
             )
         return kept
     read_description(folder)  # raises where that is a stranger's file
-    if not has_rows and (folder / ROWS).exists():
+    if not has_rows and is_there(folder / ROWS):
         raise ConfigError(
             f"{folder} has {ROWS} and no runs in {JOURNAL}, which a sweep goes on from: put that "
             "back, or use another folder"
@@ -113,7 +114,7 @@ def kept_in(folder: Path, experiment: Experiment, *, resume: bool, retry: bool =
     by_limits = _take_all(kept, folder, order, experiment)
     if retry:
         kept.forget_failed()
-    elif by_limits and (changes := list(_changes("limits", there["limits"], limits))):
+    elif by_limits and (changes := list(_changes("limits", there.get("limits"), limits))):
         raise ConfigError(
             f"{folder} has {counted(by_limits, 'run')} that limits have ended, and "
             f"{'; '.join(changes)}: retry runs again what failed, and the limits from there keep it"
@@ -165,13 +166,15 @@ def _difference(there: Mapping[str, Any], order: Order, experiment: Experiment) 
     one, other = ({**said, "parameters": None} for said in (there, here))
     if set(order.space.names) != set(experiment.parameters):
         one["parameters"], other["parameters"] = order.space.names, experiment.parameters
-    files = one.pop("files"), other.pop("files")
+    files, ours = one.pop("files", None), other.pop("files")
     for word in _SAYS_NOTHING:
-        del one[word], other[word]
+        one.pop(word, None)
+        del other[word]
     parts = list(_changes("", one, other))
-    if not parts and files[0] != files[1]:
-        names = sorted(files[0].keys() | files[1].keys())
-        changed = [name for name in names if files[0].get(name) != files[1].get(name)]
+    if not parts and files != ours:
+        files = files if isinstance(files, Mapping) else {}
+        names = sorted(files.keys() | ours.keys())
+        changed = [name for name in names if files.get(name) != ours.get(name)]
         return f"{', '.join(changed[:3])} has changed"
     return "; ".join(parts[:3])
 

@@ -1,26 +1,28 @@
 """Sweeps that grow: what is there is kept, what is missing is run, and it shows nowhere."""
 
+import contextlib
 import errno
 import hashlib
+import json
+import math
 import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from experiment_points import anything, recovering, square, transfer
+from experiment_points import anything, in_order, recovering, square, transfer
 
 from pystack import ConfigError
 from pystack.core.errors import OutputError
 from pystack.experiments import Experiment, Limits, SeriesSpec, run, sample, span, zipped
 from pystack.experiments.model import Outcome, Point, Track
 from pystack.experiments.parameters import Axis
-from pystack.experiments.point import digest_of
-from pystack.experiments.results import Results
+from pystack.experiments.point import digest_of, run_point
+from pystack.experiments.results import Results, journal
 from pystack.experiments.results.series import pack_series
 from pystack.experiments.running.kept import kept_in
 from pystack.experiments.running.store import Store
@@ -67,7 +69,7 @@ class KilledError(BaseException):
     """Stands for SIGKILL: nothing of the sweep happens any more."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def stopped_at(step: int | None, error: BaseException) -> Iterator[None]:
     """Stop at the so many-th change of the disk, in the middle of it; the disk is not met."""
     left = step or -1
@@ -291,3 +293,82 @@ def test_a_table_without_its_journal_is_not_thrown_away(tmp_path: Path, is_there
         with pytest.raises(ConfigError, match=r"has rows\.parquet and no runs in rows\.jsonl"):
             Store(tmp_path, Experiment(anything, {"x": [1, 2]}, seeds=2), resume=resume)
     assert (tmp_path / "rows.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("parameters", 0, "columns"), []),
+        (("parameters", 0, "columns", 0, 1), []),
+        (("parameters", 0, "columns", 1, 1), [1]),
+        (("parameters", 0, "columns", 0, 1), [[1], 2]),
+        (("seeds",), [[1], 2]),
+        (("seeds",), [1, 1]),
+        (("seeds", 0), math.inf),
+        (("limits",), None),
+        (("files",), None),
+    ],
+)
+def test_an_experiment_that_a_hand_has_changed_is_told(
+    tmp_path: Path, place: tuple[str | int, ...], value: object
+) -> None:
+    experiment = Experiment(anything, [zipped(x=[1, 2], y=[3, 4])], seeds=2)
+    sweep(tmp_path, experiment)
+    (tmp_path / "rows.parquet").unlink()
+    there = json.loads((tmp_path / "experiment.json").read_text())
+    part = there["experiment"]
+    for word in place[:-1]:
+        part = part[word]
+    part[place[-1]] = value
+    if place == ("seeds", 0):
+        there["seeds"] = there["experiment"]["seeds"]
+    (tmp_path / "experiment.json").write_text(json.dumps(there))
+    with contextlib.suppress(ConfigError):
+        kept_in(tmp_path, experiment, resume=True)
+    if place[0] in ("parameters", "seeds"):
+        with pytest.raises(ConfigError, match=r"experiment\.json does not say which experiment"):
+            _ = Results(tmp_path).rows
+
+
+@pytest.mark.parametrize("name", ["experiment.json", "rows.jsonl", "rows.parquet"])
+def test_a_pipe_in_place_of_a_file_of_results_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    experiment = Experiment(anything, {"x": [1, 2]}, seeds=2)
+    grown(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError, match=rf"{name} cannot be read: it is no file"):
+        Results(tmp_path).frame()
+    if name != "rows.parquet":  # that is thrown away
+        with pytest.raises(ConfigError, match=rf"{name} cannot be read: it is no file"):
+            Store(tmp_path, experiment, resume=True)
+
+
+def test_a_folder_that_no_system_can_name_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(ConfigError, match="cannot be read: File name too long"):
+        kept_in(folder, Experiment(anything, {"x": [1, 2]}), resume=True)
+    with pytest.raises(ConfigError, match="cannot be read: File name too long"):
+        Results(folder)
+
+
+def test_who_reads_while_a_sweep_begins_to_grow_reads_what_it_has_become(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(tmp_path)
+    more = Experiment(anything, {"x": [1, 2, 3]}, seeds=2)
+    before = [journal.read_order(tmp_path)]
+    sweep(tmp_path, more)
+    read_order = journal.read_order
+    monkeypatch.setattr(
+        journal, "read_order", lambda folder: before.pop() if before else read_order(folder)
+    )
+    assert len(journal.read_rows(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_a_function_has_its_parameters_in_one_order_whatever_the_experiment_has(
+    names: tuple[str, str],
+) -> None:
+    experiment = Experiment(in_order, {name: [1] for name in names}, constants={"ab": 2})
+    (point,) = experiment.points()
+    assert run_point(experiment, point).measures == {"order": "a ab b"}

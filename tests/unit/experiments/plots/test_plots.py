@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
-from made_results import Measures, sweep
+from made_results import Measures, described, folder_of, sweep
 
 from pystack.core.errors import ConfigError, OutputError
 from pystack.experiments import Results, plot
-from pystack.experiments.model import Compare, Point, Track
+from pystack.experiments.model import Compare, Outcome, Point, Track
 from pystack.experiments.plots.look import COLOURS, MOST_LINES, style
 
 RATES = {"cubic": 8e6, "bbr": 9e6}
@@ -370,3 +370,14 @@ def test_a_title_with_controls_makes_an_svg_that_is_xml(made: Path) -> None:
     data = plot.cdf(made, "rtt_p95", title="\x1b[31mred\x00").data()
     ElementTree.fromstring(data)
     assert b"\x1b" not in data
+
+
+def test_values_that_matplotlib_has_no_place_for_are_told(tmp_path: Path) -> None:
+    points = [Point(number, {"control": "a"}, number, number + 1) for number in range(2)]
+    outcomes = [Outcome("ok", measures={"v_s": value}) for value in (1e308, -1e308)]
+    folder = folder_of(tmp_path / "r", described(), zip(points, outcomes, strict=True))
+    with (
+        pytest.warns(RuntimeWarning, match="overflow"),
+        pytest.raises(ConfigError, match="no place for values so far apart"),
+    ):
+        plot.cdf(folder, "v_s")
