@@ -51,7 +51,7 @@ class Each:
     def arrived(self, now: float) -> None:
         """Take it; for all else, wake the task."""
         stream = self._stream
-        if stream._each is not self or stream._closed:  # or it was cancelled
+        if not self._is_waited_for:
             return
         host, socket = stream._host, stream._socket
         # At its deadline a task that is woken is cancelled before it reads.
@@ -59,10 +59,16 @@ class Each:
             stream._reader.wake()
             return
         try:
-            while data := host.tcp.read(socket, self._limit, now):
+            while self._is_waited_for and (data := host.tcp.read(socket, self._limit, now)):
                 self._take(data)
         except BaseException as error:
             self.error = error  # for the task to raise
             self._scope.cancel()
         if socket.connection.at_eof:
             stream._reader.wake()
+
+    @property
+    def _is_waited_for(self) -> bool:
+        """Tell whether the task waits, and was not cancelled, nor the stream closed, by `take`."""
+        stream = self._stream
+        return stream._each is self and stream._reader.busy and not stream._closed

@@ -1,5 +1,7 @@
 """`receive_each`: a loop over `receive_some` for which no task is woken."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 
@@ -155,3 +157,32 @@ def test_a_stream_that_is_closed_meanwhile_is_told_of() -> None:
             receiver.close()
 
     pystack.run(main)
+
+
+@pytest.mark.parametrize("each", [True, False])
+@pytest.mark.parametrize("ends", ["raises", "closes", "cancels"])
+def test_take_is_called_no_more_when_it_has_ended_it(ends: str, each: bool) -> None:
+    """As in a loop over `receive_some`, though more has come at the same instant."""
+    came: list[bytes] = []
+
+    async def main() -> None:
+        def take(data: bytes) -> None:
+            came.append(data)
+            if ends == "raises":
+                raise WrongError
+            if ends == "closes":
+                receiver.close()
+            scope.cancel()
+
+        async with pystack.Network(seed=3) as net, trio.open_nursery() as nursery:
+            sender, receiver = await joined(net, delay="10ms")
+            nursery.start_soon(send_and_close, sender, 256 * 100)
+            with trio.CancelScope() as scope, suppress(WrongError, trio.ClosedResourceError):
+                if each:
+                    await receiver.receive_each(take, max_bytes=100)
+                while data := await receiver.receive_some(100):
+                    take(data)
+            nursery.cancel_scope.cancel()
+
+    pystack.run(main)
+    assert [len(data) for data in came] == [100]
