@@ -21,6 +21,7 @@ def indexed(page: str) -> str:
     """Return the page with its index made anew: each decision once, in the page's order."""
     before, _, rest = page.partition(_BEGIN)
     index, _, decisions = rest.partition(_END)
+    decisions = re.sub(r"\n+(?=## )", "\n\n", decisions)  # also where one was only appended
     titles = _HEADING.findall(decisions)
     subjects: dict[str, list[str]] = {}
     known: dict[str, str] = {}  # the subject of each title

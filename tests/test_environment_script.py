@@ -22,7 +22,7 @@ case "$1 ${{2:-}}" in
   "-m venv")
     mkdir -p "$3/bin"
     cp "$0" "$3/bin/python"
-    printf '#!/bin/bash\\necho "pystack $*"\\n' >"$3/bin/pystack"
+    printf '#!/bin/bash\\necho "$PYSTACK_CALLED $*"\\n' >"$3/bin/pystack"
     chmod +x "$3/bin/pystack" ;;
   "-m pip")
     shift 3
@@ -118,6 +118,12 @@ def test_a_command_asks_for_what_it_needs(checkout: Checkout) -> None:
         running = checkout.start("pystack", *command.split())
         said, _ = running.communicate(timeout=30)
         assert (command, said.strip()) == (command, wanted)
+
+
+def test_the_command_is_told_by_which_script_it_was_called(checkout: Checkout) -> None:
+    running = checkout.start("pystack", "explain", "http://server/")
+    said, _ = running.communicate(timeout=30)
+    assert said == f"{checkout.folder}/scripts/pystack explain http://server/\n"
 
 
 def test_extras_are_added_by_the_names_of_their_libraries(checkout: Checkout) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from pystack.cli.control_text import Table as TextTable
 from pystack.cli.control_text import as_lines, show
+from pystack.core.called import typed
 from pystack.runtime.control.calls import CALLS, WATCH, WATCHED, check_watched
 from pystack.runtime.control.client import ControlClient, find
 from pystack.runtime.control.table import Call, find_call
@@ -84,7 +85,7 @@ def calls_listed() -> list[str]:
 
 def call_explained(call: Call) -> list[str]:
     """Return what there is to be known of a call."""
-    lines = [f"pystack ctl {call.usage}", f"    {call.about}"]
+    lines = [typed(f"ctl {call.usage}"), f"    {call.about}"]
     rows = []
     for argument in call.arguments:
         ranges = str(argument.within) if argument.within is not None else ""

@@ -37,6 +37,7 @@ from pystack.cli.words import (
     takes,
 )
 from pystack.core.addresses import host_port, parse_ip
+from pystack.core.called import typed
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.runtime.device.limits import raise_open_files
 from pystack.runtime.device.privileges import whom_to_be
@@ -144,12 +145,13 @@ def exec_command(
     """
     given: dict[str, Any] = dict(asked)
     if not command:
-        raise ConfigError("say which command: pystack exec --delay 50ms -- curl http://server/")
+        example = typed("exec --delay 50ms -- curl http://server/")
+        raise ConfigError(f"say which command: {example}")
     _check(given, words)
     if sys.platform != "linux":
         print(
             "pystack: namespaces are Linux's: there are none on this platform "
-            f"({sys.platform}), where pystack proxy stands in front of a server",
+            f"({sys.platform}), where {typed('proxy')} stands in front of a server",
             file=sys.stderr,
         )
         return _FAILED

@@ -12,6 +12,7 @@ import typer
 
 from pystack.cli.experiment_show import show_command
 from pystack.cli.output import interruptible
+from pystack.core.called import typed
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import counted
@@ -167,7 +168,7 @@ def _what_next(folder: Path) -> str:
         need("pyarrow", "pystack experiment show")
     except ConfigError as error:
         return f"rows are in {folder / JOURNAL}; {error}"
-    return f"pystack experiment show {folder}"
+    return typed(f"experiment show {folder}")
 
 
 def outline(found: Experiment) -> list[str]:

@@ -17,6 +17,7 @@ import typer
 from pystack import __version__
 from pystack.cli import shortage
 from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
+from pystack.core import called
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 
 
@@ -132,7 +133,7 @@ def main() -> None:
         if not gc.isenabled():  # see `start`
             gc.freeze()
             gc.enable()
-        status = app(words, standalone_mode=False)
+        status = app(words, standalone_mode=False, prog_name=called.script())
         sys.stdout.flush()
     except (ConfigError, DeviceError) as error:
         _exit(str(error), 2 if isinstance(error, ConfigError) else 1)

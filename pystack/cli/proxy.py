@@ -27,6 +27,7 @@ from pystack.cli.words import (
     control_path,
     takes,
 )
+from pystack.core.called import typed
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_time_s
 from pystack.runtime.device.limits import raise_open_files
@@ -89,8 +90,8 @@ def proxy_command(
         raise ConfigError("words of a link belong to LISTEN UPSTREAM; in a FILE, to its proxies")
     if not specs and file is None and "api" not in given:
         raise ConfigError(
-            "say what for: pystack proxy 127.0.0.1:8080 127.0.0.1:80 --delay 50ms, "
-            "pystack proxy FILE.toml, or pystack proxy --api"
+            f"say what for: {typed('proxy')} 127.0.0.1:8080 127.0.0.1:80 --delay 50ms, "
+            f"{typed('proxy')} FILE.toml, or {typed('proxy')} --api"
         )
     options = ProxyOptions(
         specs=specs,
@@ -115,11 +116,11 @@ def _read_places(places: Sequence[str]) -> tuple[tuple[str, str] | None, ProxyFi
         raise ConfigError(f"only one file: {files[0]} or {files[1]}")
     if len(others) == 1:
         raise ConfigError(
-            f"{others[0]} needs another place: pystack proxy LISTEN UPSTREAM (or a FILE, which "
+            f"{others[0]} needs another place: {typed('proxy')} LISTEN UPSTREAM (or a FILE, which "
             "ends in .toml, or .json as Toxiproxy's)"
         )
     if len(others) > 2:
-        raise ConfigError("several proxies go into a file: pystack proxy FILE.toml")
+        raise ConfigError(f"several proxies go into a file: {typed('proxy')} FILE.toml")
     pair = (whole(others[0]), whole(others[1])) if others else None
     return pair, ProxyFile(Path(files[0])) if files else None
 

@@ -122,9 +122,8 @@ class Outcome:
     """What a run came to, whatever place it has in whichever experiment."""
 
     ended: Ended
-    error: str = (
-        ""  # what went wrong, in one line that `Point.told` makes a sentence of; "": it is ok
-    )
+    # What went wrong, in one line that `Point.told` makes a sentence of; "": it is ok.
+    error: str = ""
     measures: Mapping[str, Value | None] = field(default_factory=dict)  # by the names of columns
     series: bytes | None = None  # a Parquet file; None: there are none
     # SHA-256 over the measures and the series, in a form that is the same everywhere; "" unless ok.

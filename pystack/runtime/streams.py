@@ -79,9 +79,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._sent_eof = False
         self._sending = False
         self._reset_on_close = False
-        self._each: receiving.Each | None = (
-            None  # takes what arrives; None: the task that reads does
-        )
+        # Takes what arrives; None: the task that reads does
+        self._each: receiving.Each | None = None
         self._watches: dict[Watch, None] = {}  # in their order
         socket.on_signal = self._on_signal
         # As trio.SocketStream: a program that writes in whole messages does not want to wait.

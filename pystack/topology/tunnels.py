@@ -126,10 +126,9 @@ def read_source_ports(value: object) -> int:
     """Read how many ports flows leave from. Raises ConfigError."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    if not is_number or not 1 <= value <= MOST_SOURCE_PORTS:  # type: ignore[operator]
+    if type(value) is not int or not 1 <= value <= MOST_SOURCE_PORTS:  # True is none
         raise ConfigError(f"source_ports is 1 to {MOST_SOURCE_PORTS}, not {value!r}")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def read_vlan_tags(value: object) -> bool:

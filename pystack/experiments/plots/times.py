@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from pystack.core.called import typed
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import counted, suggest
@@ -233,7 +234,7 @@ def _series(of: str | Sequence[str] | None, made: Chosen) -> list[str]:
         if name not in there:
             raise ConfigError(f"there is no time series {name!r}{suggest(name, there)}")
     if not names:
-        raise ConfigError("there are only sequence numbers: see `pystack plot sequence`")
+        raise ConfigError(f"there are only sequence numbers: see `{typed('plot sequence')}`")
     if len(names) > _MOST_SERIES:
         raise ConfigError(
             f"{counted(len(names), 'series')} are more than {_MOST_SERIES}, which have room"

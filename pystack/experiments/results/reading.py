@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from pystack.core.called import typed
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import counted, suggest
@@ -57,7 +58,7 @@ class Results:
         if self.path.is_dir() and not any(is_there(self.path / name) for name in (ASKED, ROWS)):
             raise ConfigError(
                 f"{self.path} is no folder of results: it has no {ASKED}, which "
-                "`pystack experiment run` writes"
+                f"`{typed('experiment run')}` writes"
             )
 
     def __repr__(self) -> str:

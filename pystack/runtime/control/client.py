@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pystack.core.called import typed
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.runtime.control.errors import ControlError
 from pystack.runtime.control.places import SUFFIX, running
@@ -34,7 +35,8 @@ def find(wanted: str | None) -> Path:
     known = running()
     if not known:
         raise ConfigError(
-            "nothing to control is running: start `pystack up` or `pystack lab run` with --control"
+            f"nothing to control is running: start `{typed('up')}` or `{typed('lab run')}` "
+            "with --control"
         )
     meant = [path for path in known if wanted is None or path.name.startswith(wanted)]
     if len(meant) == 1:

@@ -99,7 +99,7 @@ def open_at(family: int, host: str, port: int) -> socket.socket:
             is_v6 = family == socket.AF_INET6
             level, option = (_TOS6[0], _IPV6_RECVTCLASS) if is_v6 else (_TOS4[0], _IP_RECVTOS)
             sock.setsockopt(level, option, 1)
-            if family == socket.AF_INET6:
+            if is_v6:
                 # RFC 7348 section 5: a checksum of zero MUST be accepted (by IPv6 RFC 6935)
                 sock.setsockopt(SOL_UDP, UDP_NO_CHECK6_RX, 1)
         sock.bind(sockaddr)
