@@ -43,6 +43,7 @@ PAGES_WITH_TESTS: Final = {
 _ON_A_TAP: Final = re.compile(
     r"(sudo )?(scripts/pystack (up|exec)|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"
 )
+_CALLED: Final = {"PYSTACK_CALLED": "scripts/pystack"}
 _FENCE: Final = re.compile(r"^```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 
@@ -142,9 +143,9 @@ def lay_out(page: Path, folder: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which the commands are found, and print for a plain file."""
+    """Return an environment in which commands are found, and print as pages show it, to a file."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1"}
+    return {**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1", **_CALLED}
 
 
 def difference(shown: tuple[str, ...], printed: list[str]) -> str:

@@ -145,8 +145,7 @@ def exec_command(
     """
     given: dict[str, Any] = dict(asked)
     if not command:
-        example = typed("exec --delay 50ms -- curl http://server/")
-        raise ConfigError(f"say which command: {example}")
+        raise ConfigError(f"say which command: {typed('exec --delay 50ms -- curl http://server/')}")
     _check(given, words)
     if sys.platform != "linux":
         print(
