@@ -303,3 +303,104 @@ def test_who_floods_both_ends_with_forged_datagrams_does_not_keep_them_apart() -
     assert take(a, proof) == (None, None)
     assert take(b, sealed(a)) == (FRAME, None)
     assert take(a, sealed(b)) == (FRAME, None)
+
+
+class Meddled:
+    """Two ends behind NATs, and a stranger who records all, and repeats it from anywhere."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.now = 0.0
+        self.ends = [self.new(), self.new()]
+        self.ports = [100, 200]
+        self.to = [200, 100]  # where each takes the other to be
+        self.wire: list[tuple[int, bytes, int]] = []  # for whom, from which port
+        self.recorded: list[tuple[int, bytes]] = []
+        self.sent: list[list[bytes]] = [[], []]
+        self.got: list[list[bytes]] = [[], []]
+
+    def new(self) -> Session:
+        return Session(KEY, 1, self.rng.randbytes)
+
+    def send(self, number: int, datagram: bytes, to: int) -> None:
+        self.recorded.append((1 - number, datagram))
+        if to == self.ports[1 - number]:
+            self.wire.append((1 - number, datagram, self.ports[number]))
+
+    def greet(self, number: int) -> None:
+        self.send(number, self.ends[number].hello(), self.to[number])
+
+    def say(self, number: int) -> None:
+        if self.ends[number].is_open:
+            text = b"%d of %d" % (len(self.sent[number]), number)
+            self.sent[number].append(text)
+            self.send(number, sealed(self.ends[number], text), self.to[number])
+
+    def arrives(self, number: int, datagram: bytes, port: int) -> None:
+        """What `VxlanPort` does with one."""
+        end, answer = self.ends[number], None
+        proofs = end.proofs
+        try:
+            moved = port != self.to[number]
+            frame, answer = end.open(memoryview(datagram), self.now, moved=moved)
+        except WireError as error:
+            frame = None
+            doubt = end.doubt(self.now) if error.reason == "vxlan_unknown_session" else None
+            if doubt is not None:
+                self.send(number, doubt, self.to[number])
+        if answer is not None:
+            self.send(number, answer, port)
+        if end.proofs != proofs:
+            self.to[number] = port
+        if frame is not None:
+            self.got[number].append(bytes(frame))
+
+    def step(self) -> None:
+        rng, number = self.rng, self.rng.randrange(2)
+        self.now += rng.choice((0, 0.01, 0.3))
+        match rng.choices(range(6), (10, 10, 3, 3, 25, 50))[0]:
+            case 0:
+                self.greet(number)
+            case 1:
+                self.say(number)
+            case 2:
+                self.ends[number] = self.new()
+            case 3:
+                self.ports[number] = rng.randrange(300, 400)
+            case 4 if self.recorded:
+                number, datagram = rng.choice(self.recorded)
+                port = rng.choice((self.ports[1 - number], 666))
+                self.arrives(rng.choice((number, 1 - number)), datagram, port)
+            case 5 if self.wire:
+                self.arrives(*self.wire.pop(rng.choice((0, -1))))
+
+    def settle(self) -> None:
+        """The stranger has gone, and both ends keep their NATs awake."""
+        for _ in range(4):
+            self.now += 1.0
+            self.greet(0)
+            self.greet(1)
+            for _ in range(50):
+                if self.wire:
+                    self.arrives(*self.wire.pop(0))
+            assert not self.wire, "they answer each other for ever"
+
+
+def test_no_stranger_takes_part_or_keeps_the_ends_from_meeting_again() -> None:
+    met = 0
+    for seed in range(200):
+        world = Meddled(seed)
+        for _ in range(80):
+            world.step()
+        for number in range(2):
+            assert len(set(world.got[number])) == len(world.got[number]), seed
+            assert set(world.got[number]) <= set(world.sent[1 - number]), seed
+        if all(to != port for to, port in zip(world.to, reversed(world.ports), strict=True)):
+            continue  # both NATs have forgotten: neither end can reach the other
+        met += 1
+        world.settle()
+        for number in range(2):
+            world.say(number)
+            world.arrives(*world.wire.pop())
+            assert world.got[1 - number][-1:] == world.sent[number][-1:] != [], seed
+    assert met > 150
