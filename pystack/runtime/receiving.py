@@ -32,7 +32,7 @@ async def each(stream: TcpStream, take: Callable[[bytes], object], limit: int) -
 class Each:
     """Takes what arrives on a stream whose task waits."""
 
-    __slots__ = ("_deadline", "_limit", "_scope", "_stream", "_take", "error")
+    __slots__ = ("_context", "_deadline", "_limit", "_scope", "_stream", "_take", "error")
 
     def __init__(
         self,
@@ -45,6 +45,8 @@ class Each:
         self._take = take
         self._limit = limit
         self._scope = scope
+        # Its variables say whose program it is; while it waits nobody else is in there.
+        self._context = trio.lowlevel.current_task().context
         self._deadline = trio.current_effective_deadline()
         self.error: BaseException | None = None  # what `take` has raised; None: nothing
 
@@ -60,7 +62,7 @@ class Each:
             return
         try:
             while self._is_waited_for and (data := host.tcp.read(socket, self._limit, now)):
-                self._take(data)
+                self._context.run(self._take, data)
         except BaseException as error:
             self.error = error  # for the task to raise
             self._scope.cancel()

@@ -1,6 +1,7 @@
 """`receive_each`: a loop over `receive_some` for which no task is woken."""
 
 from contextlib import suppress
+from contextvars import ContextVar
 
 import pytest
 import trio
@@ -186,3 +187,25 @@ def test_take_is_called_no_more_when_it_has_ended_it(ends: str, each: bool) -> N
 
     pystack.run(main)
     assert [len(data) for data in came] == [100]
+
+
+def test_take_has_the_variables_of_its_task() -> None:
+    """Of which one says whose program it is."""
+    own: ContextVar[str] = ContextVar("own", default="nobody's")
+    seen: list[str] = []
+
+    def take(_data: bytes) -> None:
+        seen.append(own.get())
+        own.set("the task's, changed")
+
+    async def main() -> str:
+        async with pystack.Network(seed=3) as net, trio.open_nursery() as nursery:
+            sender, receiver = await joined(net, rate="5mbit", delay="10ms")
+            own.set("the task's")
+            nursery.start_soon(send_and_close, sender, 256 * 20)
+            await receiver.receive_each(take)
+        return own.get()
+
+    assert pystack.run(main) == "the task's, changed"
+    assert seen == ["the task's", *["the task's, changed"] * (len(seen) - 1)]
+    assert len(seen) > 2
