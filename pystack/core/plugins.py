@@ -174,7 +174,15 @@ class Group(Generic[T]):
         if not tokens:
             raise ConfigError(f"{self._a_kind} needs a name")
         name, colon, first = tokens[0].partition(":")
-        words = self._words(self.find(name), name)
+        try:
+            words = self._words(self.find(name), name)
+        except ConfigError as error:
+            if not first.isidentifier() or name in self.names:
+                raise
+            text = (
+                f"{error}; a class of one's own gets a name by an entry point {self.entry_points!r}"
+            )
+            raise ConfigError(f"{text}, or is given itself in Python") from None
         if not colon:
             return words.from_text(tokens[1:])
         word = words.first

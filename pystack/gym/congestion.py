@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, Final, Literal, SupportsFloat
+from typing import Any, Final, Literal, NoReturn, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import FROM_ONE
 from pystack.core.rng import component_rng
+from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
 from pystack.gym.episode import Episode
 from pystack.gym.interval import Interval, Reward, reward_named, worth
@@ -72,7 +73,9 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         `steered=False`: the flow is left to its `control`, to compare with. `network`: a function
         that makes another network altogether. Raises ConfigError for what can't be.
         """
-        self.render_mode = render_mode
+        if render_mode is not None:
+            raise ConfigError(f"render_mode is {render_mode!r}: the environment draws nothing")
+        self.render_mode = None
         self._interval_s = parse_time_s(interval)
         if not 0 < self._interval_s < math.inf:
             raise ConfigError(f"interval is {interval!r}: it is a time above 0")
@@ -154,10 +157,18 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
             self.close()
         return self._observed(step), reward, terminated, truncated, step.to_dict()
 
+    def render(self) -> NoReturn:
+        """Raise NotImplementedError: there is no picture."""
+        raise NotImplementedError(
+            "the environment draws nothing: reset() and step() return a dictionary of what was "
+            "measured, to be plotted"
+        )
+
     def close(self) -> None:
         """End the episode; nothing of its world is left.
 
-        Whoever is dropped without it is closed by the collector, with a ResourceWarning.
+        Whoever is dropped without it is ended by `del`, or before the next turn of any world in its
+        thread where the collector has found it, with a ResourceWarning.
         """
         episode, self._episode = self._episode, None
         if episode is not None:
@@ -185,7 +196,9 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         except (TypeError, ValueError, OverflowError):
             values = np.empty(0)
         if values.size != wanted or not np.isfinite(values).all():
-            raise ConfigError(f"{action!r} is no action: it is {wanted} numbers from -1 to 1")
+            raise ConfigError(
+                f"{action!r} is no action: it is {counted(wanted, 'number')} from -1 to 1"
+            )
         exponents = [2.0 ** float(value) for value in np.clip(values, -1.0, 1.0)]
         return exponents[0], exponents[1] if wanted == 2 else 1.0
 

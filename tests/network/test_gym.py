@@ -196,6 +196,13 @@ def test_what_cannot_be_is_said_when_it_is_made(words: dict[str, Any], why: str)
         CongestionEnv(**words)
 
 
+def test_that_it_draws_nothing_is_said() -> None:
+    with pytest.raises(ConfigError, match="render_mode is 'human': the environment draws nothing"):
+        CongestionEnv(render_mode="human")  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError, match="the environment draws nothing"):
+        CongestionEnv().render()
+
+
 def test_a_word_that_no_link_has_is_said_at_the_reset_which_can_be_done_again() -> None:
     env = CongestionEnv(steps=1)
     with pytest.raises(ConfigError, match="rat"):

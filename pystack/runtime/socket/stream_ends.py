@@ -309,9 +309,7 @@ class StreamEnd(SocketEnd):
             return self.host.tcp.write(connected, view, self.host.now())
         if connected is not None and connected.connection.state is TcpState.SYN_SENT:
             return None
-        number = self.take_error()
-        if number:
-            raise error_of(number)
+        stream_state.raise_error(self)
         if connected is None or self.write_shut:
             raise error_of(errno.EPIPE)
         if not view:
@@ -353,9 +351,7 @@ class StreamEnd(SocketEnd):
         if connected.connection.state is TcpState.SYN_SENT:
             return None
         if not peer_is_done(connected) or self.soft_error:
-            number = self.take_error()
-            if number:
-                raise error_of(number)
+            stream_state.raise_error(self)
         at_end = self.read_shut or connected.connection.at_eof
         return Received(b"", 0) if at_end else None
 
@@ -458,6 +454,7 @@ class StreamEnd(SocketEnd):
             number,
             data,
             self.config,
+            ours=self.host.tcp.config,
             listening=self.listener is not None,
             connected=self.socket is not None,
         )

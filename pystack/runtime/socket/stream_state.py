@@ -128,6 +128,14 @@ def has_error(end: StreamEnd, connected: TcpSocket) -> bool:
     return end.soft_error != 0 or (not end.error_told and bool(connected.connection.error))
 
 
+def raise_error(end: StreamEnd) -> None:
+    """Raise what went wrong, once; with why, where a congestion control is at fault."""
+    number = end.take_error()
+    if number:
+        failure = None if end.socket is None else end.socket.connection.failure
+        raise error_of(number, None if failure is None else str(failure)) from failure
+
+
 def try_writable(end: StreamEnd) -> bool | None:
     """Tell whether sending would not have to wait; None: not now, and it will be told when."""
     connected = end.socket

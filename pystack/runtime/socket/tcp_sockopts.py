@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -57,8 +57,12 @@ _LINUX_NAMES: Final = {"reno": "newreno"}
 _OUR_NAMES: Final = {ours: theirs for theirs, ours in _LINUX_NAMES.items()}
 
 
-def _control(name: bytes) -> str:
+def _control(name: bytes, others: Iterable[ControlLike]) -> ControlLike:
+    """Return the control of that name; `others`: those that are there without having one."""
     text = name.split(b"\0")[0].decode("ascii", "replace")
+    for other in others:
+        if not isinstance(other, str) and _control_name(other) == text:
+            return other
     text = _LINUX_NAMES.get(text, text)
     try:
         CONTROLS.recall(text)
@@ -120,11 +124,13 @@ def changes(
     data: bytes,
     config: TcpConfig,
     *,
+    ours: TcpConfig,
     listening: bool = False,
     connected: bool = False,
 ) -> Changes:
     """Return the fields of a `TcpConfig` that an option sets; none where it sets none of them.
 
+    `config`: what the socket has; `ours`: what the sockets of its host begin with.
     `listening`, `connected`: what the socket does already. OSError: EINVAL and the like, for what
     Linux refuses.
     """
@@ -151,7 +157,7 @@ def changes(
         case numbers.TCP_WINDOW_CLAMP:
             return {"window_clamp_bytes": _clamp(number, in_use=listening or connected)}
         case numbers.TCP_CONGESTION:
-            return {"congestion": _control(data)}
+            return {"congestion": _control(data, (config.congestion, ours.congestion))}
         case numbers.TCP_THIN_DUPACK:
             _within(number, 1, 0)
         case numbers.TCP_USER_TIMEOUT:

@@ -197,7 +197,8 @@ class StreamOptions:
     def _change(self, level: int, name: int, value: int, text: bytes = b"") -> int:
         """Take an option that is a part of what connections are to do; return an errno."""
         try:
-            changes = tcp_sockopts.changes(_key(level, name), value, text, self._config())
+            config = self._config()
+            changes = tcp_sockopts.changes(_key(level, name), value, text, config, ours=config)
         except OSError as error:
             return error.errno or errno.EINVAL
         self._changes.update(changes)
