@@ -130,9 +130,8 @@ def changes(
 ) -> Changes:
     """Return the fields of a `TcpConfig` that an option sets; none where it sets none of them.
 
-    `config`: what the socket has; `ours`: what the sockets of its host begin with.
-    `listening`, `connected`: what the socket does already. OSError: EINVAL and the like, for what
-    Linux refuses.
+    `config`: what the socket has; `ours`: what those of its host begin with; `listening`,
+    `connected`: what it does already. OSError: EINVAL and the like, for what Linux refuses.
     """
     if key == KEEPALIVE:
         return {"keepalive": bool(number)}
