@@ -24,14 +24,21 @@ print(total)
 """
 
 
+def add_vxlan_between(machine: NetworkNamespace, where: str) -> None:
+    """Give a machine a vxlan device of Linux, at 10.0.0.2, on addresses of another kind."""
+    for command in (
+        f"ip link add vx0 type vxlan id 7 dstport 4789 {where}",
+        "ip address add 10.0.0.2/24 dev vx0",
+        "ip link set vx0 up",
+    ):
+        machine.run(command.split())
+
+
 def test_an_underlay_may_have_addresses_of_its_link_alone(pair: Pair) -> None:
     for machine, address in zip(pair, ("fe80::a", "fe80::b"), strict=True):
         machine.run(["ip", "address", "flush", "dev", "eth0", "scope", "global"])
         machine.run(f"ip address add {address}/64 dev eth0 nodad".split())
-    words = "type vxlan id 7 dstport 4789 remote fe80::a local fe80::b dev eth0"
-    pair.there.run(f"ip link add vx0 {words}".split())
-    pair.there.run(["ip", "address", "add", "10.0.0.2/24", "dev", "vx0"])
-    pair.there.run(["ip", "link", "set", "vx0", "up"])
+    add_vxlan_between(pair.there, "remote fe80::a local fe80::b dev eth0")
 
     async def main(net: pystack.Network) -> None:
         a = a_host(net)
@@ -62,10 +69,7 @@ def test_a_router_that_becomes_narrow_is_heard(pair: Pair) -> None:
             router.run(f"ip link set {own} up".split())
             machine.run(f"ip route add default via {prefix}.254".split())
         router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
-        words = "type vxlan id 7 dstport 4789 remote 198.51.100.1 local 203.0.113.1"
-        pair.there.run(f"ip link add vx0 {words}".split())
-        pair.there.run(["ip", "address", "add", "10.0.0.2/24", "dev", "vx0"])
-        pair.there.run(["ip", "link", "set", "vx0", "up"])
+        add_vxlan_between(pair.there, "remote 198.51.100.1 local 203.0.113.1")
 
         async def main(net: pystack.Network) -> None:
             a = a_host(net)

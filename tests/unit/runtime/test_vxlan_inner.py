@@ -110,8 +110,10 @@ def test_fragments_have_the_number_of_their_packet() -> None:
 )
 def test_any_frame_has_all_of_it(data: bytes, kind: bytes) -> None:
     hostile = data[:12] + kind + data[14:]
-    codepoint(hostile)
-    flow_number(hostile)
-    untagged(hostile)
+    assert codepoint(hostile) in range(4)
+    assert flow_number(hostile) in range(2**32)
+    plain = untagged(hostile)
+    assert plain is None or hostile.endswith(plain[12:])
     for outer in range(4):
-        decapsulated(hostile, outer)
+        inner = decapsulated(hostile, outer)
+        assert inner is None or len(inner) == len(hostile)
