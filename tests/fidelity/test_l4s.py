@@ -106,6 +106,14 @@ def test_a_line_on_which_a_frame_takes_longer_than_the_step_is_used_by_fractions
     assert seen.share > least
 
 
+def test_two_on_a_narrow_and_near_line_both_get_on() -> None:
+    """With windows down to a tenth of a segment one had a fifth of the other's rate, or less."""
+    seen = run(Flow("prague"), Flow("prague"), rate_bps=1e6, delay_s=0.001, seconds=10, settle_s=4)
+    assert min(seen.rates_bps) > 0.6 * max(seen.rates_bps)
+    assert seen.share > 0.93
+    assert seen.l_ms[1] < 40.0  # it was 88
+
+
 def test_prague_and_cubic_share_the_line_and_only_cubic_waits() -> None:
     prague, cubic = Flow("prague", access_s=NEAR_S), Flow("cubic", access_s=NEAR_S)
     # A frame of the other queue may be on the line, and one's own: 2.4 ms (RFC 9332 section 2.5.1).

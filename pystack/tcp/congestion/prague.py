@@ -27,7 +27,7 @@ SLOW_START_GAIN: Final = 2.0
 UNMEASURED_RTT_S: Final = 0.001  # paces before there is a measurement, as BBR's draft has it
 PACING_GAIN: Final = 1.03
 BURST_S: Final = 0.00025
-MIN_SEGMENTS: Final = 0.1  # of the window
+MIN_SEGMENTS: Final = 1.5  # of the window; with less one of two may starve, as measured
 MIN_IN_FLIGHT_SEGMENTS: Final = 2  # one alone waits for the peer's delayed ACK
 
 

@@ -167,17 +167,17 @@ def test_below_two_segments_the_pacer_alone_goes_slower_and_it_still_grows() -> 
         flow.mark()
         flow.now += 0.03
     assert flow.control.cwnd_bytes == 2 * MSS
-    assert flow.paced_segments == pytest.approx(3 / 8)
+    assert flow.paced_segments == pytest.approx(3 / 2)
     flow.ack(1, ece=True)
     flow.una += MSS
     alone = sample(flow.now, MSS, rtt_s=0.025, snd_una=flow.una, snd_nxt=flow.una)
     alone.cwnd_limited, alone.flight_size_bytes = False, MSS  # the pacer holds the rest
     flow.control.on_ack(alone)
-    assert flow.paced_segments == pytest.approx(3 / 8 + 8 / 3)
+    assert flow.paced_segments == pytest.approx(3 / 2 + 2 / 3)
     for _ in range(50):
         flow.mark()
         flow.now += 0.03
-    assert flow.paced_segments == pytest.approx(0.1)
+    assert flow.paced_segments == pytest.approx(1.5)
 
 
 def test_without_accurate_ecn_it_is_newreno() -> None:
