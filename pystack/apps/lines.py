@@ -21,9 +21,8 @@ from pystack.core.errors import ConfigError
 LINE_RECEIVE_BYTES: Final = 16 * 1024
 BULK_RECEIVE_BYTES: Final = 64 * 1024
 GATHER_BYTES: Final = 16 * 1024  # so much is sent even though more commands are there
-MAX_SKIPPED_BYTES: Final = (
-    1024 * 1024
-)  # of a line that is too long; a peer that sends more is cut off
+# Of a line that is too long; a peer that sends more is cut off
+MAX_SKIPPED_BYTES: Final = 1024 * 1024
 LAST_WORD_S: Final = 0.5
 LINGER_S: Final = 5.0  # how long a peer that was sent away is listened to
 LINGER_BYTES: Final = 64 * 1024 * 1024

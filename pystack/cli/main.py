@@ -150,9 +150,8 @@ def main() -> None:
         # typer's own errors of usage; which class that is differs between its versions
         if hasattr(error, "format_message"):
             message: str = error.format_message()
-            if message.startswith(
-                "Usage:"
-            ):  # nothing was asked for: the help, which is no sentence
+            # Nothing was asked for: the help, which is no sentence.
+            if message.startswith("Usage:"):
                 print(message, file=sys.stderr)
                 sys.exit(2)
             # What is missing is not always a name that says what to write there.

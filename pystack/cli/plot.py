@@ -107,7 +107,7 @@ def plot_command(
 plot_command.__doc__ = (
     inspect.cleandoc(plot_command.__doc__ or "")
     + "\n\n\b\n"
-    + ("\n".join(f"{kind:10}{about}" for kind, about in KINDS.items()))
+    + "\n".join(f"{kind:10}{about}" for kind, about in KINDS.items())
 )
 
 

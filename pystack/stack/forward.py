@@ -61,9 +61,8 @@ def packet_arrived(
     many = "forward_link_broadcast" if packet.to_many else ""
     if reason := many or not_forwarded(host, packet.src, packet.dst):
         host.drop(reason, now, interface, packet.raw)
-        if (
-            reason == "forward_beyond_scope"
-        ):  # of the addresses alone, RFC 4443 3.1 has a word for it
+        # Of the addresses alone, RFC 4443 3.1 has a word for it.
+        if reason == "forward_beyond_scope":
             host.icmp6.send_error(packet, icmpv6.DESTINATION_UNREACHABLE, icmpv6.BEYOND_SCOPE, now)
         return
     chain = packet.chain

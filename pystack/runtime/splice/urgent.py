@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
 _INT: Final = struct.Struct("=i")
-_SIOCATMARK: Final = (
-    0x8905  # Linux's number, sockatmark(3); poll tells only there of what is urgent
-)
+# Linux's number, sockatmark(3); poll tells only there of what is urgent
+_SIOCATMARK: Final = 0x8905
 
 
 def at_mark(sock: socket.socket) -> bool:

@@ -38,9 +38,8 @@ class Dctcp(NewReno):
         self._bytes_marked = 0
         self._bytes_told: int | None = None  # by accurate ECN, since the last ACK; None: nothing
         self._window_end: int | None = None  # None: no ACK was seen yet
-        self._reduced_until: int | None = (
-            None  # SND.NXT at the reduction; None: all of that is ACKed
-        )
+        # SND.NXT at the reduction; None: all of that is ACKed
+        self._reduced_until: int | None = None
 
     def on_ack(self, sample: AckSample) -> None:
         """Count, section 3.3 (1) to (8); react once per window, (9); else as NewReno (3.4)."""
