@@ -60,6 +60,12 @@ class Order:
             return (point.number,)
         return self.numbers(point.parameters, point.seed)
 
+    def is_first(self, point: Point) -> bool:
+        """Tell whether no place before that of one of these points has the same."""
+        if self._is_distinct:
+            return True
+        return point.number // len(self.seeds) == self.space.first(point.parameters)
+
     @cached_property
     def _is_distinct(self) -> bool:
         return all(axis.is_distinct for axis in self.space.axes)

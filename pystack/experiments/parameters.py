@@ -46,7 +46,8 @@ class Axis:
 
     def steps(self, parameters: Mapping[str, Value]) -> Sequence[int]:
         """Return at which steps these are the values: () where they never are."""
-        return self._steps.get(_key(map(parameters.get, self.columns)), ())
+        found = self._steps.get(_key(map(parameters.get, self.columns)), ())
+        return (found,) if isinstance(found, int) else found
 
     @property
     def is_distinct(self) -> bool:
@@ -54,10 +55,14 @@ class Axis:
         return len(self._steps) == self.count
 
     @cached_property
-    def _steps(self) -> dict[tuple[str, ...], list[int]]:
-        found: dict[tuple[str, ...], list[int]] = {}
+    def _steps(self) -> dict[str, int | list[int]]:
+        found: dict[str, int | list[int]] = {}  # a list where there are several: few have them
         for step, row in enumerate(self.rows):
-            found.setdefault(_key(row), []).append(step)
+            there = found.setdefault(_key(row), step)
+            if not isinstance(there, int):
+                there.append(step)
+            elif there != step:
+                found[_key(row)] = [there, step]
         return found
 
     def to_json(self) -> dict[str, object]:
@@ -177,6 +182,13 @@ class Space:
                 found = [at * count + step for at in found for step in steps]
         return found
 
+    def first(self, parameters: Mapping[str, Value]) -> int:
+        """Return the first place of one of these combinations."""
+        found = 0
+        for axis in self.axes:
+            found = found * axis.count + axis.steps(parameters)[0]
+        return found
+
     def __iter__(self) -> Iterator[dict[str, Value]]:
         """Yield all combinations, the last parameter fastest."""
         for rows in product(*(axis.rows for axis in self.axes)):
@@ -261,9 +273,9 @@ def column(name: str, values: object) -> Span | tuple[Value, ...]:
     return found
 
 
-def _key(row: Iterable[Value | None]) -> tuple[str, ...]:
+def _key(row: Iterable[Value | None]) -> str:
     """Return what tells values apart as results do: 1, 1.0 and true are three."""
-    return tuple(map(repr, row))
+    return "\n".join(map(repr, row))  # no text has a line's end in its own
 
 
 def _check_distinct(name: str, values: Span | tuple[Value, ...]) -> None:

@@ -92,7 +92,7 @@ class Store:
         """Yield what is to be run. It is looked at as it is taken: what is done by then is not."""
         for point in self._order:
             # Where the same point has several places, the run at the first one is that of all.
-            if not self.has(point.number) and point.number == self._order.places_of(point)[0]:
+            if not self.has(point.number) and self._order.is_first(point):
                 yield point
 
     def add(self, done: Done) -> bool:

@@ -96,7 +96,10 @@ def run(
             with contextlib.suppress(Exception, KeyboardInterrupt):
                 store.finish()
             raise
-        store.finish()
+        try:
+            store.finish()
+        except KeyboardInterrupt:
+            raise Stopped(signal.SIGINT, sweep.stopped()) from None
     return Results(Path(to))
 
 

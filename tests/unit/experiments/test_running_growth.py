@@ -24,6 +24,7 @@ from pystack.experiments.parameters import Axis
 from pystack.experiments.point import digest_of, run_point
 from pystack.experiments.results import Results, journal
 from pystack.experiments.results.series import pack_series
+from pystack.experiments.running import Stopped
 from pystack.experiments.running.kept import kept_in
 from pystack.experiments.running.store import Store
 from pystack.experiments.running.supervisor import Done, Timing
@@ -254,15 +255,22 @@ def test_what_limits_have_ended_is_not_taken_for_what_other_limits_come_to(tmp_p
     assert [kept.has(number) for number in range(3)] == [True, False, False]
 
 
-def test_retry_goes_together_with_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run(Experiment(recovering, {"x": [2, 3]}), to=tmp_path / "r", processes=1)
-    assert [row.error[:21] for row in first.failed] == ["run 0 (x = 2, seed = "]
-    more = Experiment(recovering, {"x": [1, 2, 3]})
-    kept = run(more, to=tmp_path / "r", processes=1, resume=True)
-    assert [row.error[:21] for row in kept.failed] == ["run 1 (x = 2, seed = "]
-    monkeypatch.setenv("PYSTACK_TEST_IS_WELL", "yes")
-    run(Experiment(recovering, {"x": [1, 2, 3]}, seeds=2), to=tmp_path / "r", retry=True)
-    run(Experiment(recovering, {"x": [1, 2, 3]}, seeds=2), to=tmp_path / "fresh")
+def test_retry_goes_together_with_growth(tmp_path: Path) -> None:
+    def swept(name: str, values: list[int], *, seeds: int = 1, well: bool = False) -> Results:
+        experiment = Experiment(recovering, {"x": values}, seeds=seeds)
+        with Store(tmp_path / name, experiment, resume=True, retry=well) as store:
+            for point in store.missing():
+                ended = well or point.parameters["x"] != 2
+                outcome = Outcome("ok", digest="ab" * 32) if ended else Outcome("raised", "OSError")
+                store.add(Done(point, outcome, Timing(0, 0, 0, 1)))
+            store.finish()
+        return Results(tmp_path / name)
+
+    assert [row.error[:21] for row in swept("r", [2, 3]).failed] == ["run 0 (x = 2, seed = "]
+    assert [row.error[:21] for row in swept("r", [1, 2, 3]).failed] == ["run 1 (x = 2, seed = "]
+    swept("r", [1, 2, 3], seeds=2, well=True)
+    swept("fresh", [1, 2, 3], seeds=2, well=True)
+    assert len((tmp_path / "r" / "rows.jsonl").read_text().splitlines()) == 7
     assert files_of(tmp_path / "r") == files_of(tmp_path / "fresh")
 
 
@@ -277,10 +285,33 @@ def test_real_runs_grow_on_any_number_of_processes(tmp_path: Path) -> None:
 
 
 def test_the_same_point_at_several_places_is_run_once(tmp_path: Path) -> None:
-    twice = Experiment(square, [zipped(x=[3, 4, 3])], seeds=2)
-    results = run(twice, to=tmp_path, processes=1)
-    assert [row.measures["square"] for row in results.rows] == [9, 9, 16, 16, 9, 9]
+    sweep(tmp_path, Experiment(square, [zipped(x=[3, 4, 3])], seeds=2))
+    rows = Results(tmp_path).rows
+    assert [row.parameters["x"] for row in rows] == [3, 3, 4, 4, 3, 3]
+    assert [row.digest for row in rows[:2]] == [row.digest for row in rows[4:]]
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
+
+
+def test_to_find_what_is_missing_lists_no_places_of_the_same_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of 20,000 points with two different values, that took their square: minutes.
+    monkeypatch.delattr("pystack.experiments.order.Order.places_of")
+    twice = Experiment(anything, [zipped(x=[3, 4, 3]), zipped(y=[1, 1])], seeds=2)
+    with Store(tmp_path, twice, resume=False) as store:
+        assert [point.number for point in store.missing()] == [0, 1, 4, 5]
+
+
+def test_ctrl_c_after_the_last_run_says_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_store: Store) -> None:
+        raise KeyboardInterrupt
+
+    grown(tmp_path)
+    monkeypatch.setattr(Store, "finish", interrupted)
+    with pytest.raises(Stopped, match="stopped: 4 of 4 runs are done and kept in"):
+        run(Experiment(anything, {"x": [1, 2]}, seeds=2), to=tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("is_there", [False, True])
