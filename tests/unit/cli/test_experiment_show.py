@@ -157,7 +157,8 @@ def test_a_baseline_that_is_not_there_leaves_the_rest(
 
 
 def test_nothing_has_ended_yet(tmp_path: Path) -> None:
-    folder = sweep(tmp_path / "r", {"control": []}, measured, whole=False)
+    folder = sweep(tmp_path / "r", {"control": ["cubic"]}, measured, whole=False)
+    (folder / "rows.jsonl").write_text("")
     with pytest.raises(ConfigError, match="no results yet: no run has ended"):
         show(folder)
 
