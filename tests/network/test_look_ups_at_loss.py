@@ -179,9 +179,9 @@ def test_look_ups_that_are_given_up_at_any_moment_leave_nothing() -> None:
                     for _ in range(30):
                         name = rng.choice((WWW, "alias.example.test", MANY, "nobody.example.test"))
                         nursery.start_soon(ask, rng.uniform(0, 2), name, rng.choice((0.05, 0.5, 3)))
-                assert w.client.resolver is not None
-                left.append((w.client.stack.udp.sockets, w.client.resolver._lookups))
-                assert len(w.client.resolver.cache) <= 2
+                assert w.client.names.resolver is not None
+                left.append((w.client.stack.udp.sockets, w.client.names.resolver._lookups))
+                assert len(w.client.names.resolver.cache) <= 2
                 await trio.sleep(300)
                 left.append((w.client.connections(), len(w.net.driver.scheduler)))
 

@@ -99,6 +99,8 @@ def test_a_window_is_a_window_whatever_is_told(
 ) -> None:
     control = CONTROLS.recall(name)(MSS)
     control.on_established(Opening(1000.0, srtt_s, syn_lost, sack=not syn_lost, seed=1))
+    # Prague paces single segments on slow lines; the others send no fewer than two at once.
+    least_quantum_bytes = MSS if name == "prague" else 2 * MSS
     teller = Teller(control)
     for event in events:
         teller.tell(event)
@@ -108,7 +110,7 @@ def test_a_window_is_a_window_whatever_is_told(
         pacing_bps = control.pacing_bps
         assert pacing_bps is None or (isfinite(pacing_bps) and pacing_bps > 0)
         quantum_bytes = control.send_quantum_bytes
-        assert quantum_bytes is None or quantum_bytes >= 2 * MSS
+        assert quantum_bytes is None or quantum_bytes >= least_quantum_bytes
 
 
 @given(events=EVENTS)
