@@ -5,6 +5,7 @@ for, and does as a file beside it says.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,7 @@ case "$1 ${{2:-}}" in
     shift 3
     echo "$*" >>"$PIP_SAYS"
     . "$PIP_DOES" ;;
-  *) exec {sys.executable} "$@" ;;
+  *) exec {shlex.quote(sys.executable)} "$@" ;;
 esac
 """
 LARGE: Final = {"experiments", "plot", "cluster", "gym"}
