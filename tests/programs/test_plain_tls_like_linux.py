@@ -187,7 +187,10 @@ def test_a_server_that_goes_before_or_after_the_handshake(certificates: Certific
 
     same_on_both(goes_before, ask)
     assert same_on_both(goes_after, ask_and_read)[1] == [b""]
-    assert "EOF occurred" in str(same_on_both(goes_after, ask_and_read_exactly))
+    said = str(same_on_both(goes_after, ask_and_read_exactly))
+    # CPython before 3.11.4 has OpenSSL take the end without a goodbye for a proper one.
+    is_ignored = certificates.client.options & ssl.OP_IGNORE_UNEXPECTED_EOF
+    assert ("EOF occurred" in said) != bool(is_ignored)
 
 
 def test_timeouts_say_what_has_timed_out(certificates: Certificates) -> None:

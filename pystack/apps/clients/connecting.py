@@ -25,6 +25,9 @@ _Names = tuple[tuple[tuple[str, str], ...], ...]  # of a subject, as `getpeercer
 # Where a name has several addresses, none but the last may take all of the time that there is.
 _SHARE: Final = 0.5
 _GOODBYE_S: Final = 2.0
+_CIPHERS: Final = (
+    "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+)
 
 
 async def look_up(job: Job, name: str, *, is_first: bool = True) -> list[str]:
@@ -138,6 +141,9 @@ def client_context(options: GetOptions) -> ssl.SSLContext:
         )
         for path in options.trusted:
             context.load_verify_locations(str(path))
+        # As Python has them where no distribution has changed that: a hello is the same everywhere.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS)
     except (OSError, ssl.SSLError) as error:
         what = options.cacert or options.trusted
         raise ClientError(
