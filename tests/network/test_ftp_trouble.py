@@ -11,6 +11,7 @@ import trio
 from ftp_client import BIG, Control, all_codes, drain, open_below, run
 
 import pystack
+from pystack.apps.ftp import limits
 from pystack.apps.hosting import serve
 from pystack.runtime.streams import TcpStream
 
@@ -392,14 +393,25 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pwrite", pwrite)
 
     async def talk(control: Control) -> None:
+        # A client that looks at the control connection only when all is sent hears why all the same.
         data = await control.passive()
         await control.send("STOR up")
         await control.answer()
-        with pytest.raises(trio.BrokenResourceError):
-            await pour(data, BIG)
+        await data.send_all(HUGE)
+        await data.aclose()
         said = await control.answer()
         assert said.text == "452 No space left on device"
         assert (root / "up").stat().st_size == 2_500_000
+        # It is told at once, and one that sends for ever is cut off.
+        monkeypatch.setattr(limits, "DISCARDED_BYTES", 8_000_000)
+        data = await control.passive()
+        await control.send("STOR up")
+        await control.answer()
+        await data.send_all(BIG * 4)
+        assert (await control.answer()).text == "452 No space left on device"
+        with pytest.raises(trio.BrokenResourceError):
+            await pour(data, BIG)
+        assert await control.code("NOOP") == 200
         # What fits in what is gathered fails at the end.
         room[0] = 1000
         data = await control.passive()

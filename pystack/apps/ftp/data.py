@@ -15,7 +15,6 @@ from pystack.apps.ending import linger
 from pystack.apps.ftp.limits import (
     BACKLOG,
     CONNECT_S,
-    LINGER_BYTES,
     LINGER_S,
     LISTEN_S,
 )
@@ -154,10 +153,10 @@ async def open_passive(host: Host, local: str, client: str) -> Passive:
     return Passive(host, listener, client)
 
 
-async def let_go(stream: trio.abc.HalfCloseableStream) -> None:
-    """End a connection whose last part is on its way, or cut it off if nobody takes that."""
+async def let_go(stream: trio.abc.HalfCloseableStream, *, max_bytes: int) -> None:
+    """End a connection on which something is on its way; cut it off after a time, or that much."""
     try:
-        await linger(stream, timeout_s=LINGER_S, max_bytes=LINGER_BYTES)
+        await linger(stream, timeout_s=LINGER_S, max_bytes=max_bytes)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # by a reset: it has gone
     finally:

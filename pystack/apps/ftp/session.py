@@ -257,15 +257,15 @@ class Session:
         assert self._nursery is not None
         self._nursery.start_soon(async_fn)
 
-    async def transfer(self, opening: str, job: Job, *, lingers: bool) -> None:
+    async def transfer(self, opening: str, job: Job, *, is_upload: bool) -> None:
         """Open the data connection and have `job` use it, while the client may say ABOR.
 
-        `lingers`: what is sent last is to arrive. The replies are all made here.
+        What a download sends last is to arrive. The replies are all made here.
         """
         channel, self.channel = self.channel, None
         if channel is None or channel.is_over:
             raise RefusedError(425, "PASV, EPSV, PORT or EPRT has to come first")
-        transfer = _Transfer(self, channel, job, lingers=lingers)
+        transfer = _Transfer(self, channel, job, is_upload=is_upload)
         self._progress = transfer.progress
         try:
             if channel.connects_first:
@@ -279,7 +279,11 @@ class Session:
             self._progress = None
             channel.close()
             if transfer.stream is not None:
-                await cut(transfer.stream)
+                if transfer.is_discarded:
+                    # Clients that write look for no reply: cut off, they would not hear why.
+                    await self.let_go(transfer.stream, max_bytes=limits.DISCARDED_BYTES)
+                else:
+                    await cut(transfer.stream)
         await self.say(*transfer.outcome)
         if transfer.is_aborted:
             await self.say(226, "It is aborted")
@@ -320,16 +324,16 @@ class Session:
         else:
             self._held.append(line)
 
-    async def finish_sending(self, stream: trio.abc.HalfCloseableStream) -> None:
+    async def let_go(self, stream: trio.abc.HalfCloseableStream, *, max_bytes: int) -> None:
         """End a data connection in order: beside the session, as long as there are few."""
         if self._lingering >= limits.LINGERING:
-            await let_go(stream)
+            await let_go(stream, max_bytes=max_bytes)
             return
         self._lingering += 1
 
         async def linger() -> None:
             try:
-                await let_go(stream)
+                await let_go(stream, max_bytes=max_bytes)
             finally:
                 self._lingering -= 1
 
@@ -345,17 +349,18 @@ class Session:
 class _Transfer:
     """One transfer: a task that moves its bytes, and what became of it."""
 
-    def __init__(self, session: Session, channel: Channel, job: Job, *, lingers: bool) -> None:
+    def __init__(self, session: Session, channel: Channel, job: Job, *, is_upload: bool) -> None:
         self.progress = Progress()
         self.done = trio.Event()
         self.outcome: tuple[int, str] = (426, "The transfer was aborted")
         self.is_aborted = False  # by a command that waits for its own answer
+        self.is_discarded = False  # an upload that cannot be kept
         # Until it has ended in order; None: it is not open, or has.
         self.stream: trio.abc.HalfCloseableStream | None = None
         self._session = session
         self._channel = channel
         self._job = job
-        self._lingers = lingers
+        self._is_upload = is_upload
         self._scope = trio.CancelScope()
         self._watching = trio.CancelScope()
 
@@ -388,6 +393,7 @@ class _Transfer:
         except OSError as error:
             trouble = refusal_of(error)
             self.outcome = (452 if trouble.code == 452 else 451), trouble.text
+            self.is_discarded = self._is_upload
         finally:
             self.done.set()
             self._watching.cancel()
@@ -397,11 +403,11 @@ class _Transfer:
             self.stream = await self._channel.open()
         self.stream = await self._session.protect(self.stream)
         said = await self._job(self.stream, self.progress)
-        if self._lingers:
-            stream, self.stream = self.stream, None
-            await self._session.finish_sending(stream)
-        else:
+        if self._is_upload:
             with trio.fail_after(limits.DATA_S):
                 await self.stream.aclose()
             self.stream = None
+        else:
+            stream, self.stream = self.stream, None
+            await self._session.let_go(stream, max_bytes=limits.LINGER_BYTES)
         return said

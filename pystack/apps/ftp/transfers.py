@@ -44,7 +44,7 @@ async def retr(session: Session, argument: bytes) -> None:
             return f"{progress.bytes} bytes sent"
 
         size = "" if ascii_lines else f" ({status.st_size - start} bytes)"
-        await session.transfer(f"{quoted(segments)} comes{size}", job, lingers=True)
+        await session.transfer(f"{quoted(segments)} comes{size}", job, is_upload=False)
     finally:
         if body is not None:
             body.close()
@@ -135,7 +135,7 @@ async def _send_lines(
 
     session.choices.restart_at = 0
     try:
-        await session.transfer(f"The listing of {quoted(segments)} comes", job, lingers=True)
+        await session.transfer(f"The listing of {quoted(segments)} comes", job, is_upload=False)
     finally:
         if listing is not None:
             listing.close()
@@ -223,7 +223,7 @@ async def _take(
 
     try:
         opening = f"{quoted(segments)} may come" if opening is None else opening
-        await session.transfer(opening, job, lingers=False)
+        await session.transfer(opening, job, is_upload=True)
     finally:
         sink.close()
 
