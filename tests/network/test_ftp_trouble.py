@@ -393,7 +393,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pwrite", pwrite)
 
     async def talk(control: Control) -> None:
-        # A client that looks at the control connection only when all is sent hears why all the same.
+        # A client that looks at the control connection only when all is sent hears why, too.
         data = await control.passive()
         await control.send("STOR up")
         await control.answer()
