@@ -6,7 +6,6 @@ the threads of `trio.to_thread.run_sync`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -14,15 +13,9 @@ from pystack.core.rng import fresh_seed
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
-    from pystack.runtime.network import Network
 
 # None: the code is on no host, and networking is the machine's own.
 current_host: Final[ContextVar[Host | None]] = ContextVar("pystack_host", default=None)
-
-# Each is told of every network that opens in this context: of those that watch a whole run.
-onlookers: Final[ContextVar[tuple[Callable[[Network], object], ...]]] = ContextVar(
-    "pystack_onlookers", default=()
-)
 
 # The seed of a run: of networks that are given none. None: each of those draws one.
 seed_of_run: Final[ContextVar[int | None]] = ContextVar("pystack_seed", default=None)

@@ -32,7 +32,7 @@ from pystack.observe.scene import CaptureWords
 from pystack.runtime.borrowed.dropping import check_droppable
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.conditions import Condition, Conditions
-from pystack.runtime.current import onlookers, seed_or_fresh
+from pystack.runtime.current import seed_or_fresh
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.stepping import Stepped
@@ -45,6 +45,7 @@ from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import LinkAsked, NetworkLink, link_near
 from pystack.runtime.nodes import NodeLike, name_of, names_of
+from pystack.runtime.onlookers import onlookers
 from pystack.runtime.opened import Opened, open_here
 from pystack.runtime.ports import PORTS, PortLike, plug
 from pystack.runtime.seeing import Seeing

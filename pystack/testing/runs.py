@@ -25,8 +25,8 @@ import trio
 
 from pystack.observe.journal import ENTERS, Digest, Entry, Journal
 from pystack.observe.reading import read
-from pystack.runtime.current import onlookers
 from pystack.runtime.driver.waiting import PACKAGE, TRIO
+from pystack.runtime.onlookers import onlookers
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,8 +16,8 @@ from pystack.experiments.measures.meter import Meter
 from pystack.experiments.model import Track
 from pystack.experiments.scenes import dumbbell, request_response
 from pystack.observe.journal import Digest
-from pystack.runtime.current import onlookers
 from pystack.runtime.network import Network
+from pystack.runtime.onlookers import onlookers
 
 Main = Callable[[], Awaitable[object]]
 Measures = Mapping[str, bool | int | float | str | None]

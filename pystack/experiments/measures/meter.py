@@ -28,7 +28,7 @@ from pystack.experiments.measures.registry import (
 from pystack.experiments.measures.sampling import Sampler
 from pystack.experiments.measures.sequences import Sequences
 from pystack.experiments.statistics import jain
-from pystack.runtime.current import onlookers
+from pystack.runtime.onlookers import onlookers
 from pystack.stack.host import Host
 from pystack.tcp import live
 

@@ -30,7 +30,7 @@ from pystack.experiments.point import run_point
 from pystack.experiments.running import framing
 from pystack.experiments.running.numpy_chance import NumpyChance
 from pystack.experiments.running.printed import printed_last
-from pystack.runtime.current import onlookers
+from pystack.runtime.onlookers import onlookers
 
 if TYPE_CHECKING:
     from pystack.runtime.network import Network

@@ -8,7 +8,7 @@ import pystack
 from pystack.core.addresses import Mac
 from pystack.experiments.scenes import dumbbell
 from pystack.observe.observer import Event, FrameSeen
-from pystack.runtime.current import onlookers
+from pystack.runtime.onlookers import onlookers
 from pystack.stack.host import Host
 from pystack.topology.addressing import IpVersions
 from pystack.topology.nodes import Node
