@@ -263,7 +263,7 @@ def frame_of(table: Any, as_: As) -> Any:  # noqa: ANN401 - of pyarrow; pandas' 
 
 def _pandas(table: Any) -> Any:  # noqa: ANN401 - as above
     pandas, pa = need("pandas", "a frame of pandas"), need("pyarrow", "Parquet")
-    frame = table.to_pandas()
+    frame = table.to_pandas(use_threads=False)  # see `read_parquet`
     # Whole numbers and truths stay what they are where one is missing: pandas would make floats
     # and objects of them.
     kept = {pa.int64(): "Int64", pa.uint64(): "UInt64", pa.bool_(): "boolean"}

@@ -80,8 +80,11 @@ def read_parquet(file: Path) -> Any:  # noqa: ANN401 - of pyarrow
     """Read a Parquet file into a table of pyarrow. Raises ConfigError."""
     pa, parquet = need("pyarrow", "Parquet"), need("pyarrow.parquet", "Parquet")
     try:
-        # By its bytes: given a path, pyarrow would make columns of what folders are called.
-        table = parquet.read_table(io.BytesIO(file.read_bytes()), page_checksum_verification=True)
+        # In this thread alone. `read_table` leaves the file to threads of a pool, which may let go
+        # of it when the table is here already: where Python ended meanwhile, it was aborted.
+        data = pa.BufferReader(file.read_bytes())
+        opened = parquet.ParquetFile(data, page_checksum_verification=True)
+        table = opened.read(use_threads=False)
         table.validate(full=True)
         return table
     except OSError as error:

@@ -2,17 +2,20 @@
 
 import io
 import math
+import subprocess
+import sys
 from array import array
 from pathlib import Path
 from random import Random
 from tempfile import NamedTemporaryFile
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_results import described, folder_of
+from made_results import described, folder_of, sweep
 
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Outcome, Point, Track, Value
@@ -228,6 +231,35 @@ def test_series_are_read_as_they_were_written(
         for name, subject, unit, values in drawn
         for value in values
     ]
+
+
+# Threads of pyarrow's pools let go of what they had after a call has returned; where that is a file
+# of Python's, and Python ends at that moment, the process is aborted. So there are none.
+_READS: Final = """
+import os, sys
+import pandas, pyarrow.compute, pyarrow.parquet
+before = os.listdir("/proc/self/task")
+from pystack.experiments.results import Results
+from pystack.experiments.results.table import write_rows
+results = Results(sys.argv[1])
+write_rows(results.path)
+(results.path / "rows.jsonl").unlink()
+assert len(results.rows) == 15, results.rows
+assert len(results.frame()) == 15
+assert len(results.series()) == 60
+assert os.listdir("/proc/self/task") == before, "reading has begun threads"
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
+def test_results_are_read_and_written_by_one_thread(tmp_path: Path) -> None:
+    def tracks(_point: Point, _rng: Random) -> list[Track]:
+        return [Track("queue", name, "", array("d", [1, 2]), array("d", [3, 4])) for name in "ab"]
+
+    folder = sweep(
+        tmp_path, {"rate": (1, 2, 3)}, lambda point, _: {"a": point.seed, "b": 0.5}, tracks=tracks
+    )
+    subprocess.run([sys.executable, "-c", _READS, folder], check=True)
 
 
 def test_no_series_make_no_file() -> None:
