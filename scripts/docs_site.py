@@ -8,6 +8,7 @@ nowhere and a reference to nothing fail the build.
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -120,11 +121,36 @@ def reference_pages() -> dict[str, str]:
             place = places.setdefault(id(getattr(loaded, name)), here)
             index.append(f"- [`{name}`][{place}]")
             is_here = place == here and here not in PUBLIC_MODULES  # those have pages
-            text += [f"::: {here}" if is_here else f"`{name}` is [`{place}`][{place}].", ""]
+            text += [f"::: {here}"] if is_here else [f"`{name}` is [`{place}`][{place}]."]
+            if is_here and (inherited := inherited_by(getattr(loaded, name))):
+                text += ["    options:", f"      inherited_members: [{', '.join(inherited)}]"]
+            text.append("")
         index.append("")
         pages[f"reference/{page_of(module)}"] = "\n".join(text)
     pages["reference/index.md"] = "\n".join(index)
     return pages
+
+
+def inherited_by(thing: object) -> list[str]:
+    """Return what a class has of bases that are not public themselves: no other page has it."""
+    bases = thing.__bases__ if isinstance(thing, type) else ()
+    return [
+        name
+        for base in bases
+        if base.__module__.startswith("pystack.") and base not in public_things()
+        for name in vars(base)
+        if not name.startswith("_")
+    ]
+
+
+@cache
+def public_things() -> list[object]:
+    """Return all that has a place in the reference."""
+    return [
+        getattr(loaded, name)
+        for loaded in map(import_module, PUBLIC_MODULES)
+        for name in loaded.__all__
+    ]
 
 
 def page_of(module: str) -> str:
@@ -216,7 +242,8 @@ def undocumented(found: griffe.Object | griffe.Alias) -> list[str]:
     thing = found.final_target if isinstance(found, griffe.Alias) else found
     missing = [] if thing.has_docstring or thing.is_attribute else [thing.path]
     if thing.is_class:
-        for name, member in thing.members.items():
+        inherited = {name: one.final_target for name, one in thing.inherited_members.items()}
+        for name, member in {**inherited, **thing.members}.items():
             if not name.startswith("_") and not member.is_alias and not member.is_attribute:
                 missing += undocumented(member)
     return missing

@@ -22,7 +22,6 @@ MAX_FILE_LINES: Final = 500
 MAX_FUNCTION_LINES: Final = 60
 # The most lines of each, and why. A new line there is a sign to look for what can go elsewhere.
 LONG_FILES: Final[Mapping[str, tuple[int, str]]] = {
-    "pystack/runtime/host.py": (650, "the whole face of a host, most of it docstrings"),
     "pystack/runtime/network.py": (710, "the whole face of a network, most of it docstrings"),
 }
 LONG_FUNCTIONS: Final[Mapping[str, str]] = {

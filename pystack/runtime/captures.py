@@ -11,7 +11,7 @@ from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 
 def collect_secrets() -> Callable[[], bytes]:
@@ -21,7 +21,7 @@ def collect_secrets() -> Callable[[], bytes]:
     return key_log().collect()
 
 
-def scene_of(host: Host, say: Callable[[str], object] = print) -> Scene:
+def scene_of(host: BareHost, say: Callable[[str], object] = print) -> Scene:
     """Return what observers may know of a host that is in no network."""
     driver = host.driver
     open_file: OpenFile = open_at_once
@@ -44,7 +44,7 @@ def scene_of(host: Host, say: Callable[[str], object] = print) -> Scene:
 
 
 def capture_alone(
-    host: Host, path: str, interface: str | None = None, **words: Unpack[CaptureWords]
+    host: BareHost, path: str, interface: str | None = None, **words: Unpack[CaptureWords]
 ) -> Capture:
     """Write what a host in no network sends and receives; `interface`: on that one alone."""
     if interface is None:
@@ -56,7 +56,7 @@ def capture_alone(
     return capture
 
 
-def _names(host: Host) -> dict[str, str]:
+def _names(host: BareHost) -> dict[str, str]:
     """Return its name by its addresses, but those that each host has."""
     return {
         format_ip(without_zone(own.address)): host.name

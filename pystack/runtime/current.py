@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.rng import fresh_seed
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 # None: the code is on no host, and networking is the machine's own.
-current_host: Final[ContextVar[Host | None]] = ContextVar("pystack_host", default=None)
+current_host: Final[ContextVar[BareHost | None]] = ContextVar("pystack_host", default=None)
 
 # The seed of a run: of networks that are given none. None: each of those draws one.
 seed_of_run: Final[ContextVar[int | None]] = ContextVar("pystack_seed", default=None)

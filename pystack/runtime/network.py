@@ -29,6 +29,7 @@ from pystack.observe.observer import Observer
 from pystack.observe.recording import MOST_ITEMS, Item, Recorder, Recording
 from pystack.observe.registry import ObserverLike
 from pystack.observe.scene import CaptureWords
+from pystack.runtime.bare_host import BareHost
 from pystack.runtime.borrowed.dropping import check_droppable
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.conditions import Condition, Conditions
@@ -638,7 +639,9 @@ class Network:
 
         return as_svg(drawing_of_topology(self.topology))
 
-    def capture_host(self, host: Host, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
+    def capture_host(
+        self, host: BareHost, path: str | Path, **words: Unpack[CaptureWords]
+    ) -> Capture:
         """Write every frame that a host sends or receives."""
         return self.seeing.capture(path, host.name, host=host.name, **words)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pystack.core.schedules import Schedule
     from pystack.observe.captures.capture import Capture
     from pystack.observe.scene import CaptureWords
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.topology.topology import Topology
 
 
@@ -50,6 +50,8 @@ class Place(Protocol):
         """Add a route by hand."""
         ...
 
-    def capture_host(self, host: Host, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
+    def capture_host(
+        self, host: BareHost, path: str | Path, **words: Unpack[CaptureWords]
+    ) -> Capture:
         """Write what a host sees to a file."""
         ...

@@ -33,7 +33,7 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.link.link import Link
     from pystack.link.pipe import Pipe
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.config import TcpConfig
     from pystack.tcp.congestion.registry import ControlLike
@@ -70,7 +70,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         "_writer",
     )
 
-    def __init__(self, host: Host, socket: TcpSocket) -> None:
+    def __init__(self, host: BareHost, socket: TcpSocket) -> None:
         self._host = host
         self._socket = socket
         self._reader = Waiter(host.driver)
@@ -451,7 +451,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
 
 async def connect(
-    host: Host,
+    host: BareHost,
     remote: Ip,
     port: int,
     *,

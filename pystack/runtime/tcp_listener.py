@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pystack.core.addresses import Ip
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.stack.tcp_socket import TcpSocket
 
 # Those that came together are accepted together: a round of Trio's loop for each would be a
@@ -26,7 +26,7 @@ _ACCEPTED_IN_A_ROW: Final = 16
 class TcpListener(trio.abc.Listener[TcpStream]):
     """A port that accepts connections."""
 
-    def __init__(self, host: Host, listener: Listener[TcpSocket]) -> None:
+    def __init__(self, host: BareHost, listener: Listener[TcpSocket]) -> None:
         self._host = host
         self._listener = listener
         self._waiter = Waiter(host.driver)
@@ -80,7 +80,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
             raise trio.BrokenResourceError(f"{self._host.name} has no power, or no network")
 
 
-def listen(host: Host, addresses: Iterable[Ip], port: int, backlog: int) -> list[TcpListener]:
+def listen(host: BareHost, addresses: Iterable[Ip], port: int, backlog: int) -> list[TcpListener]:
     """Open one port on each address, or on none of them; 0: any that is free. Raises OSError."""
     listeners: list[TcpListener] = []
     try:

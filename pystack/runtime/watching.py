@@ -25,7 +25,7 @@ from pystack.tcp.states import OVER
 if TYPE_CHECKING:
     from pystack.link.link import Link
     from pystack.link.pipe import Pipe
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.connection import Connection
 
@@ -40,7 +40,7 @@ class Watch:
 
     def __init__(
         self,
-        host: Host,
+        host: BareHost,
         socket: TcpSocket,
         every: str | float | None,
         link: Link | Pipe | None,
@@ -192,7 +192,7 @@ def _interval_s(every: str | float) -> float:
     return interval_s
 
 
-def _direction(host: Host, link: Link | Pipe) -> Pipe:
+def _direction(host: BareHost, link: Link | Pipe) -> Pipe:
     from pystack.link.link import Link  # a host on a TAP device has no use for it
     from pystack.link.pipe import Pipe
 

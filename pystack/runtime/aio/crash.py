@@ -17,7 +17,7 @@ from pystack.runtime.socket import descriptors
 
 if TYPE_CHECKING:
     from pystack.runtime.aio.loop import EventLoop
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 
 def crash_loop(loop: EventLoop, later: Later) -> None:
@@ -47,7 +47,7 @@ def crash_tasks(loop: EventLoop, program: Program, later: Later, *, but: Any) ->
         _drop(task, later)
 
 
-def forget_host(loop: EventLoop, host: Host) -> None:
+def forget_host(loop: EventLoop, host: BareHost) -> None:
     """Look no more at sockets of a host, nor keep what carries them."""
     transports: Any = loop._transports  # type: ignore[attr-defined]
     for number, key in list(loop._selector.get_map().items()):

@@ -27,7 +27,7 @@ from pystack.runtime.either import in_asyncio
 from pystack.runtime.lab.program import Program
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -39,7 +39,7 @@ Main = Callable[[*Ts], Coroutine[Any, Any, T]]
 
 
 async def run_asyncio(
-    host: Host, main: Main[*Ts, T], args: tuple[*Ts], schedule: Schedule | None
+    host: BareHost, main: Main[*Ts, T], args: tuple[*Ts], schedule: Schedule | None
 ) -> T:
     """Run a program of asyncio on a host; return or raise what it does."""
     check_main(main)
@@ -54,7 +54,7 @@ async def run_asyncio(
 
 
 async def start_asyncio(
-    host: Host,
+    host: BareHost,
     main: Callable[..., Coroutine[Any, Any, object]],
     args: tuple[object, ...],
     port: int | None,
@@ -112,7 +112,7 @@ def check_main(main: object) -> None:
 
 
 async def _in_loop_of_its_own(
-    host: Host,
+    host: BareHost,
     main: Main[*Ts, T],
     args: tuple[*Ts],
     schedule: Schedule | None,
@@ -133,7 +133,7 @@ async def _in_loop_of_its_own(
 
 
 async def _on_loop_of_caller(
-    host: Host,
+    host: BareHost,
     main: Main[*Ts, T],
     args: tuple[*Ts],
     started: Callable[[Program, asyncio.Task[T]], None] | None,
@@ -191,7 +191,7 @@ async def _on_loop_of_caller(
 
 
 async def _start_on_loop_of_caller(
-    host: Host,
+    host: BareHost,
     main: Callable[..., Coroutine[Any, Any, object]],
     args: tuple[object, ...],
     port: int | None,
@@ -266,7 +266,7 @@ async def _end_with_network(task: asyncio.Task[None], loop: EventLoop) -> None:
 
 def _when_ready(
     hub: Hub,
-    host: Host,
+    host: BareHost,
     port: int | None,
     ready: Callable[[], None],
     late: Callable[[], None],
@@ -294,12 +294,12 @@ def _when_ready(
     hub.when_idle(look)
 
 
-def listens(host: Host, port: int) -> bool:
+def listens(host: BareHost, port: int) -> bool:
     """Tell whether a host hears on a port, of TCP or of UDP."""
     return port in host.stack.tcp.listeners.by_port or port in host.stack.udp.sockets
 
 
-def _never_listened(host: Host, name: str, port: int | None, *, is_late: bool) -> RuntimeError:
+def _never_listened(host: BareHost, name: str, port: int | None, *, is_late: bool) -> RuntimeError:
     tcp, udp = host.stack.tcp.listeners.by_port, host.stack.udp.sockets
     heard = [f"TCP port {number}" for number in tcp] + [f"UDP port {number}" for number in udp]
     what = f"did not listen on port {port}"

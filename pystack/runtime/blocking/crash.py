@@ -19,13 +19,13 @@ from pystack.runtime.blocking.turns import WorldThread, turns_in_use
 from pystack.runtime.borrowed.dropping import Later, without_handlers
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 # Whose clean-ups are the thread's own, and not its program's
 _OWN: Final = ("pystack.runtime.", "threading")
 
 
-def crash_threads(host: Host, later: Later) -> None:
+def crash_threads(host: BareHost, later: Later) -> None:
     """End all threads of a host; one that runs now, where it waits next.
 
     `later`: calls a function at this instant, when no task can run.

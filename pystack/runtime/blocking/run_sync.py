@@ -33,7 +33,7 @@ from pystack.runtime.current import current_host
 if TYPE_CHECKING:
     import threading
 
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -44,7 +44,7 @@ _JOINS_BY_HANDLE: Final = sys.version_info >= (3, 13)
 _VANISHES_S: Final = 10.0
 
 
-async def run_sync(host: Host, fn: Callable[[*Ts], T], args: tuple[*Ts]) -> T:
+async def run_sync(host: BareHost, fn: Callable[[*Ts], T], args: tuple[*Ts]) -> T:
     """Run a blocking program in a thread of the world; return or raise what it does."""
     if iscoroutinefunction(fn):
         raise ConfigError(
@@ -72,7 +72,7 @@ async def run_sync(host: Host, fn: Callable[[*Ts], T], args: tuple[*Ts]) -> T:
     raise error
 
 
-def _turns_of(host: Host) -> Turns:
+def _turns_of(host: BareHost) -> Turns:
     """Return the turns of a host's world, with locks that its threads can wait for."""
     turns = turns_of(host.driver)
     if turns.give_back is None:
@@ -170,7 +170,7 @@ def start_thread(
     return start(thread.run)
 
 
-def _start_on_host(host: Host, starter: WorldThread | None, thread: WorldThread) -> None:
+def _start_on_host(host: BareHost, starter: WorldThread | None, thread: WorldThread) -> None:
     started = deque([thread])
     if starter is None:
         host.programs.start_soon(_attend_first, (started,))
@@ -178,7 +178,7 @@ def _start_on_host(host: Host, starter: WorldThread | None, thread: WorldThread)
         starter.call(host.programs.start_soon, _attend_first, (started,))
 
 
-def _context_of(host: Host) -> Context:
+def _context_of(host: BareHost) -> Context:
     """Return what a new thread begins with, as in CPython: nothing but where it is."""
     here = copy_context()
     context = Context()

@@ -33,7 +33,7 @@ from pystack.runtime.driver.waiting import describe_waits
 if TYPE_CHECKING:
     import threading
 
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -74,7 +74,7 @@ class WorldThread:
     """A thread of the machine that takes turns with all others of its world."""
 
     def __init__(
-        self, turns: Turns, host: Host, name: str, main: Callable[[], None], context: Context
+        self, turns: Turns, host: BareHost, name: str, main: Callable[[], None], context: Context
     ) -> None:
         """`main`: all that it does; an error in it is for `main` to tell of."""
         self.host, self.name = host, name

@@ -20,7 +20,7 @@ from pystack.runtime.borrowed.sources import Chance, Own, current_world
 from pystack.runtime.current import current_host
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 Function = Callable[..., Any]
 
@@ -38,7 +38,7 @@ _UUID_STATE: Final[tuple[str, ...]] = (
 
 def chance_here() -> Chance | None:
     """Return the chance of the host that the code is on, or of its world; None: the machine's."""
-    at: Host | Own | None = current_host.get() or current_world.get()
+    at: BareHost | Own | None = current_host.get() or current_world.get()
     return None if at is None else at.chance
 
 

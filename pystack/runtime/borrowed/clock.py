@@ -24,7 +24,7 @@ from pystack.runtime.borrowed.sources import Own, current_world
 from pystack.runtime.current import current_host
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 Function = Callable[..., Any]
 
@@ -74,7 +74,7 @@ def clock_here() -> WorldClock | None:
     """Return the clock of the host that the code is on, or of its world; None: the machine's."""
     if Hooks.travels:
         return None
-    at: Host | Own | None = current_host.get() or current_world.get()
+    at: BareHost | Own | None = current_host.get() or current_world.get()
     return None if at is None else at.clock
 
 

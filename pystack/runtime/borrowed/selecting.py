@@ -17,7 +17,7 @@ from pystack.runtime.socket.descriptors import FIRST
 from pystack.runtime.socket.waits import in_trios_thread
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 Function = Callable[..., Any]
 
@@ -51,7 +51,7 @@ def _select(original: Function) -> Function:
     return select_by_host
 
 
-def _is_ours(here: Host, sets: Iterable[list[Any]]) -> bool:
+def _is_ours(here: BareHost, sets: Iterable[list[Any]]) -> bool:
     """Tell whether it is for us: what Trio's thread asks of the machine alone is not."""
     return not in_trios_thread() or any(
         polling.number_of(file) >= FIRST for files in sets for file in files

@@ -19,9 +19,9 @@ from weakref import WeakKeyDictionary
 import trio
 
 from pystack.core.errors import error_of
+from pystack.runtime.bare_host import BareHost
 from pystack.runtime.borrowed.loan import Borrow
 from pystack.runtime.current import current_host
-from pystack.runtime.host import Host
 from pystack.runtime.socket import plain_names, seal, waits
 from pystack.runtime.socket.datagram_ends import DatagramEnd
 from pystack.runtime.socket.datagram_sockets import DatagramSocket
@@ -53,7 +53,7 @@ def lend(borrow: Borrow) -> None:
     borrow.python_function(trio.socket.from_stdlib_socket, _from_stdlib_socket)
 
 
-def host_of_code() -> Host | None:
+def host_of_code() -> BareHost | None:
     """Return the host whose sockets the running code gets; None: the machine's."""
     return None if seal.is_broken() else current_host.get()
 
@@ -173,7 +173,7 @@ class _Opened:
 
 
 def _socketpair(
-    here: Host, family: int = FAMILY, kind: int = socket.SOCK_STREAM, proto: int = 0
+    here: BareHost, family: int = FAMILY, kind: int = socket.SOCK_STREAM, proto: int = 0
 ) -> object:
     if family != FAMILY or proto:
         raise OSError(errno.EOPNOTSUPP, f"pairs on {here.name} are of AF_UNIX, protocol 0")
@@ -182,12 +182,12 @@ def _socketpair(
     return tuple(_Opened(open_descriptor(end).number) for end in ends)
 
 
-def _dup(here: Host, fileno: int) -> object:
+def _dup(here: BareHost, fileno: int) -> object:
     found = find(index(fileno), here.driver)
     return NotImplemented if found is None else waits.call(here, open_descriptor, found.end).number
 
 
-def _close(here: Host, fileno: int) -> object:
+def _close(here: BareHost, fileno: int) -> object:
     found = find(index(fileno), here.driver)
     if found is None:
         return NotImplemented
@@ -196,7 +196,7 @@ def _close(here: Host, fileno: int) -> object:
 
 
 def _getaddrinfo(
-    here: Host,
+    here: BareHost,
     host: object,
     port: object,
     family: int = 0,
@@ -207,15 +207,15 @@ def _getaddrinfo(
     return plain_names.look_up_now(here, host, port, family, type, proto, flags)
 
 
-def _gethostbyname(here: Host, name: str) -> str:
+def _gethostbyname(here: BareHost, name: str) -> str:
     return plain_names.addresses_of(here, name)[2][0]
 
 
-def _sethostname(here: Host, _name: object) -> None:
+def _sethostname(here: BareHost, _name: object) -> None:
     raise error_of(errno.EPERM, f"{here.name} is called so by its network")
 
 
-def _setdefaulttimeout(here: Host, seconds: object) -> None:
+def _setdefaulttimeout(here: BareHost, seconds: object) -> None:
     default_timeouts[here] = checked_timeout(seconds)
 
 

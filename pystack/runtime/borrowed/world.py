@@ -21,8 +21,8 @@ from pystack.runtime.borrowed.loan import Loan
 from pystack.runtime.borrowed.sources import Chance, Own, current_world
 
 if TYPE_CHECKING:
+    from pystack.runtime.bare_host import BareHost
     from pystack.runtime.driver.driver import Driver
-    from pystack.runtime.host import Host
 
 clock.Hooks.on_busy = staticmethod(busy.many_reads)
 OF_ALL: Final = Loan(clock.lend_sleep, signals.lend, threads.lend)
@@ -86,7 +86,7 @@ class World:
                 busy.WATCH.close(self._driver)
             self._driver = None
 
-    def equip(self, host: Host, words: ClockWords) -> None:
+    def equip(self, host: BareHost, words: ClockWords) -> None:
         """Give a host its own. Raises ConfigError."""
         offset_s = drift = 0.0
         if words:  # nearly never

@@ -19,7 +19,7 @@ from pystack.runtime.lab.crash import Crashed
 from pystack.runtime.lab.program import Program, current_program, signal_of
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -28,7 +28,7 @@ Ts = TypeVarTuple("Ts")
 class Programs:
     """What runs on one host."""
 
-    def __init__(self, host: Host, nursery: trio.Nursery | None) -> None:
+    def __init__(self, host: BareHost, nursery: trio.Nursery | None) -> None:
         """`nursery`: the network's; None: a host without one runs only what its caller awaits."""
         self.host = host
         self.running: list[Program] = []

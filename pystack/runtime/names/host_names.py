@@ -10,7 +10,7 @@ from pystack.runtime.names.known import KnownNames, Names
 
 if TYPE_CHECKING:
     from pystack.core.addresses import Ip
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.runtime.names.stub_resolver import StubResolver
     from pystack.runtime.names.zones import Version
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class HostNames:
     """How a host comes from a name to addresses."""
 
-    def __init__(self, host: Host, table: Names | None) -> None:
+    def __init__(self, host: BareHost, table: Names | None) -> None:
         """`table`: the network's; None: there is none."""
         self._host = host
         self.known = KnownNames(host, table)  # what can be told without asking
@@ -36,7 +36,7 @@ class HostNames:
             return
         from pystack.runtime.names.stub_resolver import StubResolver  # it needs a library
 
-        self.resolver = StubResolver(self._host, parse_resolver(words))
+        self.resolver = StubResolver(self._host, self.known, parse_resolver(words))
 
     def resolve(self, name: str, version: Version | None) -> Ip:
         """Return an address without waiting. See `Host.resolve`."""

@@ -14,7 +14,7 @@ from pystack.runtime.names.zones import Version, check_asked, format_on
 from pystack.stack.zones import parse_on
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 _LOOPBACKS: Final = (LOOPBACK, LOOPBACK6)
 _MAX_ORDERS: Final = 1024
@@ -25,7 +25,7 @@ Names = Callable[[str], Sequence[Ip]]  # the addresses of a name; none: nobody i
 class KnownNames:
     """The names that a host knows, and in which order addresses are tried from there."""
 
-    def __init__(self, host: Host, table: Names | None) -> None:
+    def __init__(self, host: BareHost, table: Names | None) -> None:
         """`table`: the network's; None: there is none."""
         self._host = host
         self._table = table

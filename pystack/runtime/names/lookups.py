@@ -24,7 +24,7 @@ from pystack.wire import dns
 
 if TYPE_CHECKING:
     from pystack.dns.answers import Answer
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.stack.udp_socket import UdpSocket
 
@@ -35,7 +35,7 @@ _MOST_MESSAGES: Final = 16  # on a connection with one query; then its server is
 class HostTold:
     """Counts on a host, and shows its observers what was dropped."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: BareHost) -> None:
         self._host = host
 
     def count(self, name: str) -> None:
@@ -48,7 +48,7 @@ class HostTold:
 
 
 def tell_answer(
-    host: Host,
+    host: BareHost,
     question: Question,
     answer: Answer,
     *,
@@ -80,7 +80,7 @@ def tell_answer(
     )
 
 
-async def check_up(host: Host) -> None:
+async def check_up(host: BareHost) -> None:
     """Raise OSError (ENETDOWN) where a host has no power, having let others run."""
     try:
         host.stack.check_up()
@@ -93,7 +93,7 @@ class Lookup:
     """One exchange, from its first query to its answer."""
 
     def __init__(
-        self, host: Host, exchange: Exchange, on_end: Callable[[Lookup, float], None]
+        self, host: BareHost, exchange: Exchange, on_end: Callable[[Lookup, float], None]
     ) -> None:
         """`on_end` is told when the answer is there."""
         self.exchange = exchange
@@ -243,7 +243,9 @@ class Lookup:
 class _Stream:
     """A connection for one query (RFC 7766)."""
 
-    def __init__(self, host: Host, send: Send, now: float, on_signal: Callable[[], None]) -> None:
+    def __init__(
+        self, host: BareHost, send: Send, now: float, on_signal: Callable[[], None]
+    ) -> None:
         """Raises OSError where there is no way there."""
         self.server = send.server
         self._stack = host.stack

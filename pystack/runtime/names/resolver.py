@@ -34,7 +34,7 @@ from pystack.runtime.names.zones import Version, format_on, numeric_on
 from pystack.runtime.socket import seal
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 # What getaddrinfo(3) gives for each kind of socket: type and protocol.
 _KINDS: Final = (
@@ -124,7 +124,7 @@ class HostResolver(trio.abc.HostnameResolver):
 
 
 async def look_up(
-    here: Host,
+    here: BareHost,
     host: bytes | str | None,
     port: bytes | str | int | None,
     family: int = 0,
@@ -139,7 +139,7 @@ async def look_up(
 
 
 def look_up_at_once(
-    here: Host,
+    here: BareHost,
     host: bytes | str | None,
     port: bytes | str | int | None,
     family: int = 0,
@@ -212,7 +212,7 @@ def _entry(
     return socket.AF_INET, kind, proto, canonical, (format_ip(address), port)
 
 
-def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | None:
+def _known_addresses(here: BareHost, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | None:
     """Return the canonical name and the addresses, best first; None: ask name servers."""
     name, _, family, _, flags = asked
     if not name:
@@ -245,7 +245,7 @@ def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | 
     return None
 
 
-async def _ask(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]]:
+async def _ask(here: BareHost, asked: _Asked) -> tuple[str, tuple[Ip, ...]]:
     """Return what name servers say."""
     assert here.names.resolver is not None
     name, _, family, _, flags = asked
@@ -260,7 +260,7 @@ async def _ask(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]]:
     return found.canonical, _of_family(found.addresses, name, family, flags)
 
 
-def _configured(here: Host, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]:
+def _configured(here: BareHost, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]:
     """Leave out, with AI_ADDRCONFIG, what the host has no addresses of itself."""
     if not flags & _ADDRCONFIG or len(found) == 1:
         return found
@@ -268,7 +268,7 @@ def _configured(here: Host, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]
     return tuple(own) or found
 
 
-def _numeric(here: Host, name: str) -> Ip | None:
+def _numeric(here: BareHost, name: str) -> Ip | None:
     if ":" not in name and not name[:1].isdigit():  # a name: it costs no exception
         return None
     return numeric_on(here.stack, name)
@@ -303,7 +303,7 @@ def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tup
     return wanted
 
 
-def _unknown(here: Host, name: str) -> socket.gaierror:
+def _unknown(here: BareHost, name: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_NONAME, here.names.known.why_unknown(name))
 
 
@@ -343,7 +343,7 @@ def _port_of(port: bytes | str | int | None, flags: int) -> int:
 
 
 async def name_of(
-    here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+    here: BareHost, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str]:
     """Return what getnameinfo(3) would, on the host `here`. Raises `socket.gaierror`."""
     asked = _named(here, sockaddr, flags)
@@ -355,7 +355,7 @@ async def name_of(
 
 
 def name_at_once(
-    here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+    here: BareHost, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str] | None:
     """Return what `name_of` does; None: name servers have to be asked. `socket.gaierror`."""
     asked = _named(here, sockaddr, flags)
@@ -374,7 +374,7 @@ class _Named(NamedTuple):
     port: int
     flags: int
 
-    def answer(self, here: Host, found: str | None) -> tuple[str, str]:
+    def answer(self, here: BareHost, found: str | None) -> tuple[str, str]:
         """Return both; `found`: the host's name, None: it has none."""
         if found is None and self.flags & socket.NI_NAMEREQD:
             raise socket.gaierror(socket.EAI_NONAME, f"{self.text} has no name")
@@ -386,7 +386,9 @@ class _Named(NamedTuple):
         return found or format_on(here.stack, self.address), service
 
 
-def _named(here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int) -> _Named:
+def _named(
+    here: BareHost, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+) -> _Named:
     text, port, scope = _parts_of(sockaddr)
     if scope:  # it goes before a zone in the text
         text = f"{text.partition('%')[0]}%{scope}"
@@ -411,7 +413,7 @@ def _parts_of(sockaddr: object) -> tuple[str, int, int]:
     return host, port, scope & 0xFFFFFFFF
 
 
-def _known_name(here: Host, asked: _Named) -> str | None:
+def _known_name(here: BareHost, asked: _Named) -> str | None:
     """Return the name of a host; None: it has none; `_ASK`: ask name servers."""
     address = unmapped(asked.address)
     if asked.flags & socket.NI_NUMERICHOST:

@@ -30,7 +30,8 @@ from pystack.wire import dns
 from pystack.wire.dns import AAAA, PTR, A
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
+    from pystack.runtime.names.known import KnownNames
 
 EAI_NODATA: Final = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
 _KINDS: Final = ((4, A), (6, AAAA))
@@ -47,10 +48,12 @@ class Found:
 class StubResolver:
     """Looks names up for the programs of one host."""
 
-    def __init__(self, host: Host, config: ResolverConfig) -> None:
+    def __init__(self, host: BareHost, known: KnownNames, config: ResolverConfig) -> None:
+        """`known`: the names that the host can tell without asking."""
         self.config = config
         self.cache = Cache(config.cache_entries)
         self._host = host
+        self._known = known
         self._rng = component_rng(host.seed, f"resolver/{host.name}")
         self._told = HostTold(host)
         self._lookups: dict[Question, Lookup] = {}
@@ -123,7 +126,7 @@ class StubResolver:
     def _address_of(self, name: str) -> Ip:
         """Return the address of a server: whoever told us whom to ask told us that as well."""
         try:
-            return self._host.names.known.addresses(name)[0]
+            return self._known.addresses(name)[0]
         except OSError as error:
             raise ConfigError(f"{self._host.name} cannot ask {name!r}: {error.strerror}") from None
 
@@ -213,7 +216,7 @@ class StubResolver:
             if record.address is not None
         )
         aliases = [answer.canonical for answer in answers.values() if answer.canonical]
-        ordered = self._host.names.known.in_order(tuple(found))
+        ordered = self._known.in_order(tuple(found))
         if self._host.stack.observers and len(ordered) > 1:
             self._tell_order(name, ordered)
         return Found(aliases[0] if aliases else name, ordered)

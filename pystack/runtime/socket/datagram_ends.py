@@ -57,7 +57,7 @@ from pystack.stack.udp_socket import (
 from pystack.wire.udp import MAX_LONG_BURST_DATAGRAMS, MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.stack.udp_socket import UdpSocket
 
 _TTL: Final = (IP, numbers.IP_TTL)
@@ -71,7 +71,7 @@ class DatagramEnd(SocketEnd):
     """A UDP socket; it gets its port when bound, or when it first sends."""
 
     def __init__(
-        self, host: Host, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
+        self, host: BareHost, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> None:
         super().__init__(host, socket.SOCK_DGRAM, proto, family)
         self.socket: UdpSocket | None = None  # None: no port yet

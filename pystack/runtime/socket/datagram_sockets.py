@@ -23,7 +23,7 @@ from pystack.runtime.socket.socket_calls import (
 from pystack.runtime.socket.sockets import HostSocket
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 
 class DatagramSocket(HostSocket):
@@ -33,7 +33,7 @@ class DatagramSocket(HostSocket):
 
     @classmethod
     def make(
-        cls, host: Host, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
+        cls, host: BareHost, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> DatagramSocket:
         """Return a new socket of a host."""
         return cls(DatagramEnd(host, proto, family))

@@ -28,7 +28,7 @@ from pystack.stack.notices import Kind, Notice, Notices
 from pystack.stack.udp_socket import ORIGIN_LOCAL, QueuedError
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.runtime.socket.stream_ends import StreamEnd
 
 _STAMPS: Final = (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW)
@@ -115,6 +115,6 @@ def _told(end: StreamEnd) -> None:
     end.became_writable()
 
 
-def _stamp(host: Host, notice: Notice) -> tuple[int, int, bytes]:
+def _stamp(host: BareHost, notice: Notice) -> tuple[int, int, bytes]:
     seconds, rest = divmod(round(host.time_at(notice.at) * 1e9), 1_000_000_000)
     return SOCKET, SO_TIMESTAMPING, _TIMES.pack(seconds, rest, 0, 0, 0, 0)

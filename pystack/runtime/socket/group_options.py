@@ -16,7 +16,7 @@ from pystack.runtime.socket.socket_addresses import unpacked_ip6
 from pystack.stack.interface import Interface
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 _JOINS = (numbers.IP_ADD_MEMBERSHIP, numbers.MCAST_JOIN_GROUP, numbers.IPV6_JOIN_GROUP)
 
@@ -24,7 +24,7 @@ _JOINS = (numbers.IP_ADD_MEMBERSHIP, numbers.MCAST_JOIN_GROUP, numbers.IPV6_JOIN
 class GroupOptions:
     """What one socket has joined, and where it sends what is for groups."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: BareHost) -> None:
         self.host = host
         self.members: dict[tuple[Interface, Ip], None] = {}
         self.device: Interface | None = None  # IP(V6)_MULTICAST_IF; None: as the routes say

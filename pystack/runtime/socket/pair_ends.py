@@ -18,7 +18,7 @@ from pystack.runtime.socket.socket_calls import MSG_PEEK, MSG_TRUNC, Received
 from pystack.runtime.socket.socket_ends import SocketEnd
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 FAMILY: Final[socket.AddressFamily] = getattr(socket, "AF_UNIX", socket.AF_INET)
 _ROOM_BYTES: Final = 212_992  # Linux's net.core.wmem_default
@@ -27,7 +27,9 @@ _ROOM_BYTES: Final = 212_992  # Linux's net.core.wmem_default
 class PairEnd(SocketEnd):
     """One of two; a stream of bytes, or datagrams that keep their borders."""
 
-    def __init__(self, host: Host, kind: socket.SocketKind, family: socket.AddressFamily) -> None:
+    def __init__(
+        self, host: BareHost, kind: socket.SocketKind, family: socket.AddressFamily
+    ) -> None:
         super().__init__(host, kind, 0, family)
         self.other: PairEnd | None = None  # None: it was closed
         self._waiting: deque[bytes] = deque()  # to be received
@@ -143,7 +145,7 @@ class PairEnd(SocketEnd):
 
 
 def make_pair(
-    host: Host, kind: socket.SocketKind, family: socket.AddressFamily = FAMILY
+    host: BareHost, kind: socket.SocketKind, family: socket.AddressFamily = FAMILY
 ) -> tuple[PairEnd, PairEnd]:
     """Return two ends that are connected to each other. OSError: a kind that there is none of."""
     if kind not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):

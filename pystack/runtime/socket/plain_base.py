@@ -37,7 +37,7 @@ from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.stream_ends import StreamEnd
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -50,7 +50,7 @@ _MOST_TIMEOUT_S: Final = 9_223_372_036.0  # as CPython: nanoseconds of 63 bits
 _RECEIVING: Final = ("accept", "recv", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
 
 # What socket.setdefaulttimeout said on a host
-default_timeouts: Final[WeakKeyDictionary[Host, float | None]] = WeakKeyDictionary()
+default_timeouts: Final[WeakKeyDictionary[BareHost, float | None]] = WeakKeyDictionary()
 
 
 # What setblocking takes: from CPython 3.12 on whatever is true or not
@@ -343,7 +343,7 @@ class PlainBase(socket.socket):
         return asked.found(found[0][4])
 
 
-def open_end(host: Host, family: int, kind: int, proto: int) -> SocketEnd:
+def open_end(host: BareHost, family: int, kind: int, proto: int) -> SocketEnd:
     """Return a new end of a host. OSError for sockets that hosts do not have."""
     if family not in INTERNET:
         raise OSError(errno.EAFNOSUPPORT, f"no sockets of family {family} on {host.name}")
@@ -352,7 +352,7 @@ def open_end(host: Host, family: int, kind: int, proto: int) -> SocketEnd:
     return made(host, proto, socket.AddressFamily(family))
 
 
-def default_timeout(host: Host | None) -> float | None:
+def default_timeout(host: BareHost | None) -> float | None:
     """Return what new sockets of a host wait for; None: for ever."""
     return None if host is None else default_timeouts.get(host)
 
@@ -371,5 +371,5 @@ def checked_timeout(value: object) -> float | None:
     return seconds
 
 
-def _open(host: Host, family: int, kind: int, proto: int) -> Descriptor:
+def _open(host: BareHost, family: int, kind: int, proto: int) -> Descriptor:
     return open_descriptor(open_end(host, family, kind, proto))

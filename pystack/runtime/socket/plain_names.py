@@ -21,13 +21,13 @@ from pystack.runtime.names.resolver import (
 from pystack.runtime.socket import waits
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 _HOST_NOT_FOUND: Final = 1  # netdb.h
 
 
 def look_up_now(
-    here: Host,
+    here: BareHost,
     host: Any,  # noqa: ANN401 - look_up judges it
     port: Any,  # noqa: ANN401
     family: int = 0,
@@ -46,7 +46,7 @@ def look_up_now(
 
 
 def name_now(
-    here: Host,
+    here: BareHost,
     sockaddr: Any,  # noqa: ANN401 - name_of judges it
     flags: int,
 ) -> tuple[str, str]:
@@ -58,7 +58,7 @@ def name_now(
     return found
 
 
-def addresses_of(here: Host, name: str) -> tuple[str, list[str], list[str]]:
+def addresses_of(here: BareHost, name: str) -> tuple[str, list[str], list[str]]:
     """Return what gethostbyname_ex does: name, other names, addresses of IPv4. `gaierror`."""
     text = name.decode("ascii") if isinstance(name, bytes | bytearray) else name
     if text == "":
@@ -70,7 +70,7 @@ def addresses_of(here: Host, name: str) -> tuple[str, list[str], list[str]]:
     return text, [], list(dict.fromkeys(addresses))
 
 
-def host_of(here: Host, address: str) -> tuple[str, list[str], list[str]]:
+def host_of(here: BareHost, address: str) -> tuple[str, list[str], list[str]]:
     """Return what gethostbyaddr does: name, other names, addresses. `gaierror`, `herror`."""
     found = look_up_now(here, address, 0, 0, socket.SOCK_STREAM)
     where: Any = found[0][4]
@@ -84,18 +84,18 @@ def host_of(here: Host, address: str) -> tuple[str, list[str], list[str]]:
     return name, [], [str(where[0])]
 
 
-def _name_in_table(here: Host, address: str) -> str | None:
+def _name_in_table(here: BareHost, address: str) -> str | None:
     """Return the name of a host's own address: a host knows itself (/etc/hosts)."""
     own = look_up_now(here, here.name, 0)
     return here.name if any(entry[4][0] == address for entry in own) else None
 
 
-def interfaces(here: Host) -> list[tuple[int, str]]:
+def interfaces(here: BareHost) -> list[tuple[int, str]]:
     """Return what if_nameindex does."""
     return [(interface.index, interface.name) for interface in here.stack.interfaces]
 
 
-def interface_number(here: Host, name: str | bytes) -> int:
+def interface_number(here: BareHost, name: str | bytes) -> int:
     """Return what if_nametoindex does. OSError: there is none."""
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     for number, its_name in interfaces(here):
@@ -104,7 +104,7 @@ def interface_number(here: Host, name: str | bytes) -> int:
     raise OSError("no interface with this name")
 
 
-def interface_name(here: Host, number: int) -> str:
+def interface_name(here: BareHost, number: int) -> str:
     """Return what if_indextoname does. OSError (ENXIO): there is none."""
     for its_number, name in interfaces(here):
         if its_number == number:

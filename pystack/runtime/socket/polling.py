@@ -24,7 +24,7 @@ from pystack.runtime.socket.descriptors import FIRST, Descriptor, find
 from pystack.runtime.socket.readiness import ANYWAY, ERR, HUP, IN, OUT, PRI, RDNORM, WRNORM
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 NVAL: Final = 0x020
 ET: Final = 1 << 31
@@ -80,7 +80,7 @@ def mask_from(mask: object, most: int) -> int:
 class Polled:
     """Descriptors with what is asked of them, looked at once, or until one is ready."""
 
-    def __init__(self, host: Host, wanted: Mapping[int, int]) -> None:
+    def __init__(self, host: BareHost, wanted: Mapping[int, int]) -> None:
         """`wanted`: masks by number."""
         self._host = host
         self._real: dict[int, int] = {}  # descriptors of the machine
@@ -143,7 +143,7 @@ def ask_machine(wanted: Mapping[int, int], timeout_ms: float | None = 0) -> Foun
     return found
 
 
-def check_machine_can_be_waited_for(host: Host, what: str, numbers: Iterable[int]) -> None:
+def check_machine_can_be_waited_for(host: BareHost, what: str, numbers: Iterable[int]) -> None:
     """Raise BlockedWorldError in virtual time: nothing of the machine can be waited for there."""
     if host.driver.is_virtual:
         some = ", ".join(map(str, sorted(numbers)))
@@ -197,7 +197,7 @@ class machine_watched:  # noqa: N801 - used as a function
 
 
 def select_on(
-    host: Host,
+    host: BareHost,
     readers: Iterable[Any],
     writers: Iterable[Any],
     others: Iterable[Any],
@@ -222,7 +222,7 @@ def select_on(
 class Poll:
     """What `select.poll` makes on a host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: BareHost) -> None:
         self._host = host
         self._wanted: dict[int, int] = {}
 
@@ -268,7 +268,7 @@ class Epoll:
     became ready.
     """
 
-    def __init__(self, host: Host, sizehint: int = -1, flags: int = 0) -> None:
+    def __init__(self, host: BareHost, sizehint: int = -1, flags: int = 0) -> None:
         if sizehint != -1 and sizehint <= 0:
             raise ValueError("sizehint must be positive or -1")
         self._host = host

@@ -28,7 +28,7 @@ from pystack.stack.interface import Interface
 from pystack.stack.routes import Route
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 MAX_BUFFER_BYTES: Final = 4 << 20  # as Linux's rmem_max and wmem_max, since 6.17
 MIN_SEND_BUFFER_BYTES: Final = 4608  # SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF, as read
@@ -55,7 +55,7 @@ class SocketEnd:
 
     def __init__(
         self,
-        host: Host,
+        host: BareHost,
         kind: socket.SocketKind,
         proto: int,
         family: socket.AddressFamily = socket.AF_INET,

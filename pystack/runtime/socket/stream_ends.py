@@ -37,7 +37,7 @@ from pystack.tcp.states import OVER, TcpState
 from pystack.wire.ip_options import find_source_route
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
     from pystack.stack.notices import Notices
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.config import TcpConfig
@@ -60,7 +60,7 @@ class StreamEnd(SocketEnd):
 
     def __init__(
         self,
-        host: Host,
+        host: BareHost,
         proto: int = 0,
         family: socket.AddressFamily = socket.AF_INET,
         options: SocketOptions | None = None,

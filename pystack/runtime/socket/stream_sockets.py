@@ -19,7 +19,7 @@ from pystack.runtime.socket.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import Host
+    from pystack.runtime.bare_host import BareHost
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _DEFAULT_BACKLOG: Final = 128  # as Trio's
@@ -32,7 +32,7 @@ class StreamSocket(HostSocket):
 
     @classmethod
     def make(
-        cls, host: Host, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
+        cls, host: BareHost, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> StreamSocket:
         """Return a new socket of a host."""
         return cls(StreamEnd(host, proto, family))

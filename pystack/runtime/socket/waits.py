@@ -18,15 +18,15 @@ from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.driver.driver import Waiter
 
 if TYPE_CHECKING:
+    from pystack.runtime.bare_host import BareHost
     from pystack.runtime.driver.driver import Driver
-    from pystack.runtime.host import Host
     from pystack.runtime.socket.descriptors import Descriptor
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-def call(host: Host, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+def call(host: BareHost, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     """Run in Trio's thread what waits for nothing; return or raise what it does."""
     thread = current_thread()
     if thread is not None:
