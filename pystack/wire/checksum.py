@@ -12,6 +12,10 @@ _HALF_BITS: Final = 724 * 8
 _HALF: Final = (1 << _HALF_BITS) - 1
 _QUARTER_BITS: Final = 362 * 8
 _QUARTER: Final = (1 << _QUARTER_BITS) - 1
+_EIGHTH_BITS: Final = 182 * 8
+_EIGHTH: Final = (1 << _EIGHTH_BITS) - 1
+_SIXTEENTH_BITS: Final = 92 * 8
+_SIXTEENTH: Final = (1 << _SIXTEENTH_BITS) - 1
 _LARGE: Final = 1 << 1024 * 8  # less is not worth it
 
 
@@ -36,7 +40,23 @@ def residue(total: int) -> int:
     us with `int.from_bytes`, of which the remainder of all of it at once alone takes 1.2; 2.6 then.
     """
     total = (total >> _HALF_BITS) + (total & _HALF)
-    return ((total >> _QUARTER_BITS) + (total & _QUARTER)) % 0xFFFF
+    total = (total >> _QUARTER_BITS) + (total & _QUARTER)
+    return ((total >> _EIGHTH_BITS) + (total & _EIGHTH)) % 0xFFFF
+
+
+def residue_of(data: bytes, start: int, end: int) -> int:
+    """Return the sum of `data[start:end]`, whose words begin there, modulo 0xFFFF (HOT).
+
+    As two numbers to begin with, which spares halving one: 1.7 us for 1480 bytes, 2.0 as one.
+    """
+    middle = start + (end - start >> 2 << 1)
+    total = int.from_bytes(data[middle:end], "big")
+    if end - start & 1:
+        total <<= 8
+    total += int.from_bytes(data[start:middle], "big")
+    total = (total >> _QUARTER_BITS) + (total & _QUARTER)
+    total = (total >> _EIGHTH_BITS) + (total & _EIGHTH)
+    return ((total >> _SIXTEENTH_BITS) + (total & _SIXTEENTH)) % 0xFFFF
 
 
 def address_sum(src: int, dst: int) -> int:

@@ -10,7 +10,7 @@ that nobody takes a session's number for an Ethernet header.
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pystack.core.errors import WireError
 from pystack.wire.checksum import Buffer
@@ -42,8 +42,7 @@ PLAIN_OVERHEAD_BYTES: Final = HEADER_BYTES
 KEYED_OVERHEAD_BYTES: Final = KEYED_BYTES + TAG_BYTES
 
 
-@dataclass(slots=True)
-class Keyed:
+class Keyed(NamedTuple):
     """What stands before the frame of a keyed datagram; nothing of it is true before the tag is."""
 
     kind: int

@@ -49,7 +49,7 @@ def test_what_is_sent_before_the_ends_have_met_arrives_when_they_have() -> None:
             assert link.counters["vxlan_no_session"] == link.counters["vxlan_held"] - 64
             (member,) = port._members.values()
             assert not member._held
-            assert member._held_bytes == 0
+            assert member._held.held_bytes == 0
 
     run(main)
 

@@ -1,8 +1,7 @@
 """Frames that leave for another machine in one call of the kernel's, cut into datagrams there."""
 
+from collections.abc import Sequence
 from typing import Final
-
-from pystack.wire.frame import Frame
 
 # What one call takes (UDP_MAX_SEGMENTS, and what a datagram can have)
 _MOST_FRAMES: Final = 64
@@ -15,40 +14,41 @@ class Departing:
     __slots__ = ("_each_bytes", "_room_bytes", "_way", "frames")
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
+        self.frames: list[bytes] = []
         self._each_bytes = self._room_bytes = 0
         self._way = (0, 0)
 
     @property
     def each_bytes(self) -> int:
         """Of a frame, but for the last, which may be shorter."""
-        return len(self.frames[0].data)
+        return self._each_bytes
 
     @property
     def way(self) -> tuple[int, int]:
         """The ECN field, and the number of the port."""
         return self._way
 
-    def add(self, frame: Frame, way: tuple[int, int], around_bytes: int) -> bool:
-        """Take one more; False: it goes with the next ones.
+    def add(
+        self, pieces: Sequence[bytes], first: int, way: tuple[int, int], around_bytes: int
+    ) -> int:
+        """Take pieces of one frame from number `first` on; return how many: the rest goes next.
 
-        `around_bytes`: of a datagram, around its frame.
+        They have one length, but for the last, which may be shorter. `around_bytes`: of a datagram,
+        around its frame. Where nothing is there yet, one is taken whatever its length.
         """
-        size = len(frame.data)
+        size = len(pieces[first])
         frames = self.frames
         if not frames:
-            self._each_bytes, self._way = size, way
-            self._room_bytes = _MOST_BYTES - size - around_bytes
-        elif (
-            size > self._each_bytes
-            or way != self._way
-            or self._room_bytes < size + around_bytes
-            or len(frames) >= _MOST_FRAMES
-        ):
-            return False
-        else:
-            self._room_bytes -= size + around_bytes
-            if size < self._each_bytes:
-                self._room_bytes = 0  # the last one
-        frames.append(frame)
-        return True
+            self._each_bytes, self._way, self._room_bytes = size, way, _MOST_BYTES
+        elif size > self._each_bytes or way != self._way or size + around_bytes > self._room_bytes:
+            return 0
+        datagram_bytes = size + around_bytes
+        room = min(self._room_bytes // datagram_bytes, _MOST_FRAMES - len(frames))
+        if size < self._each_bytes:
+            room = min(room, 1)
+        taken = pieces[first : first + (room if frames else max(room, 1))]
+        frames += taken
+        self._room_bytes -= datagram_bytes * len(taken)
+        if taken and len(taken[-1]) < self._each_bytes:
+            self._room_bytes = 0  # the last one
+        return len(taken)

@@ -44,11 +44,19 @@ class Member(Protocol):
     counters: Counters
 
     def arrived(
-        self, datagram: memoryview, now: float, *, keyed: bool, sender: int, mark: int
+        self,
+        datagrams: bytes,
+        each_bytes: int,
+        now: float,
+        *,
+        keyed: bool,
+        sender: int,
+        mark: int,
     ) -> bool:
-        """Take a datagram that came from the other end's address with its VNI.
+        """Take datagrams that came from the other end's address with its VNI, and one header.
 
-        `sender`: its port. `mark`: its ECN field. True: `batch_ends` has something to do.
+        `each_bytes`: of one, but for the last, which may be shorter. `sender`: its port. `mark`:
+        their ECN field. True: `batch_ends` has something to do.
         """
         ...
 
@@ -163,38 +171,49 @@ class Endpoint:
                 continue
             each, mark = read_ancillary(ancillary)
             # Whoever gathers keeps parts of it.
-            datagrams = memoryview(bytes(self._view[:size]))
+            datagrams = bytes(self._view[:size])
             if not 0 < each < size:
-                self._datagram(sender, datagrams, mark, now)
+                self._datagrams(sender, datagrams, size, mark, now)
+            elif _have_one_header(datagrams, each):
+                self._datagrams(sender, datagrams, each, mark, now)
             else:
                 for start in range(0, size, each):
-                    self._datagram(sender, datagrams[start : start + each], mark, now)
+                    one = datagrams[start : start + each]
+                    self._datagrams(sender, one, len(one), mark, now)
             taken_bytes += size
             if taken_bytes > _BATCH_BYTES:
                 break
         return True
 
-    def _stranger(self, reason: str) -> None:
+    def _stranger(self, reason: str, datagrams: int) -> None:
         """Count what belongs to no tunnel: at the first one."""
         first = next(iter(self._members.values()), None)
         if first is not None:  # the receiver of the last frame has not closed all
-            first.counters.add(reason)
+            first.counters.add(reason, datagrams)
 
-    def _datagram(
-        self, sender: tuple[str, int], datagram: memoryview, mark: int, now: float
+    def _datagrams(
+        self, sender: tuple[str, int], datagrams: bytes, each_bytes: int, mark: int, now: float
     ) -> None:
+        """Hand on datagrams of one header to whose they are."""
+        number = -(-len(datagrams) // each_bytes) if each_bytes else 1
         try:
-            vni, keyed = vxlan.parse(datagram)
+            vni, keyed = vxlan.parse(datagrams)
         except WireError as error:
-            self._stranger(error.reason)
+            self._stranger(error.reason, number)
             return
         host = sender[0]
         member = self._members.get((host, vni))
         if member is None:
             known = host in self._hosts
-            self._stranger("vxlan_wrong_vni" if known else "vxlan_wrong_source")
-        elif member.arrived(datagram, now, keyed=keyed, sender=sender[1], mark=mark):
+            self._stranger("vxlan_wrong_vni" if known else "vxlan_wrong_source", number)
+        elif member.arrived(datagrams, each_bytes, now, keyed=keyed, sender=sender[1], mark=mark):
             self._waiting[member] = None
+
+
+def _have_one_header(datagrams: bytes, each_bytes: int) -> bool:
+    """Tell whether all of several datagrams are for one tunnel: the kernel looks at ports alone."""
+    starts = range(0, len(datagrams), each_bytes)
+    return len({datagrams[start : start + vxlan.HEADER_BYTES] for start in starts}) == 1
 
 
 class Endpoints:

@@ -6,10 +6,12 @@ in sequence, all of one length but the last, and each with checksums that were f
 are open (see `offloaded`).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+from pystack.runtime.vxlan.inner import codepoint
 from pystack.wire import ethernet, ipv4, tcp
-from pystack.wire.checksum import Buffer, checksum, residue
+from pystack.wire.checksum import Buffer, checksum, residue, residue_of
 from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_PARTIAL, SUPER_TEXT_BYTES, Frame, SuperFrame
 from pystack.wire.headers import V4_END, V6_END
 from pystack.wire.train import BULK, LAYOUTS, Layout
@@ -52,6 +54,55 @@ class Gathering:
             return False
         self._append(data, size)
         return True
+
+    @property
+    def codepoint(self) -> int:
+        """The ECN field of what is there, or was."""
+        return codepoint(self._head)
+
+    def go_on(self, whole: bytes, starts: Sequence[int], first: int, last: int, size: int) -> int:
+        """Take frames as `goes_on` does, and return how many, up to one that it does not (HOT).
+
+        They begin at `starts` in `whole`, from number `first` up to `last`, and have `size` bytes.
+        """
+        layout, head_bytes, step = self._layout, len(self._head), self._step
+        # In a train all have one length: that of the first one, or it is looked at alone.
+        if not self._texts or layout is None or size - head_bytes != step or not step:
+            return 0
+        most = min(last - first, (SUPER_TEXT_BYTES - self._total) // step)
+        at, is_v4, mask, same = self._start, self._start == V4_END, layout.mask, self._same
+        length = (size - _IP if is_v4 else size - at).to_bytes(2, "big")
+        pseudo = _pseudo(self._head, at, size - at)
+        opened = pseudo.to_bytes(2, "big")
+        from_bytes, texts, next_seq = int.from_bytes, self._texts, self._next_seq
+        length_at, seq_at, sum_at = layout.length.start, layout.seq.start, at + 16
+        view, taken, pushed = memoryview(whole), 0, 0
+        for start in starts[first : first + most]:
+            head = whole[start : start + head_bytes]
+            if (
+                from_bytes(head, "big") & mask != same
+                or from_bytes(head[seq_at : seq_at + 4], "big") != next_seq
+                or head[length_at : length_at + 2] != length
+                or (is_v4 and from_bytes(head[_IP:V4_END], "big") % 0xFFFF)
+            ):
+                break
+            # 0 and 0xFFFF are the same residue, and it is not all zero: there are addresses.
+            if (
+                head[sum_at : sum_at + 2] != opened
+                and (residue_of(whole, start + at, start + size) + pseudo) % 0xFFFF
+            ):
+                break
+            texts.append(view[start + head_bytes : start + size])
+            next_seq = next_seq + step & 0xFFFFFFFF
+            taken += 1
+            pushed = head[at + 13] & tcp.PSH
+            if pushed:
+                break
+        self._next_seq = next_seq
+        self._total += taken * step
+        if pushed:
+            self._push()
+        return taken
 
     def begin(self, data: memoryview) -> bool:
         """Take a frame as the first, where nothing is there; False: it is none to be gathered."""
@@ -98,9 +149,7 @@ class Gathering:
             head[16:18] = (ipv4.HEADER_BYTES + tcp_bytes).to_bytes(2, "big")
             head[24:26] = bytes(2)
             head[24:26] = checksum(head[_IP:V4_END]).to_bytes(2, "big")
-        # Source and destination end the IP header; 2**16 is 1 modulo 0xFFFF.
-        addresses = int.from_bytes(head[start - (32 if start == V6_END else 8) : start], "big")
-        pseudo = (addresses + ipv4.TCP + tcp_bytes - 1) % 0xFFFF + 1
+        pseudo = _pseudo(head, start, tcp_bytes)
         if len(texts) == 1:
             is_open = head[start + 16 : start + 18] == pseudo.to_bytes(2, "big")
             kind = CHECKSUM_PARTIAL if is_open else CHECKSUM_GOOD
@@ -113,13 +162,24 @@ class Gathering:
         self._texts.append(data[at:])
         self._total += size
         self._next_seq = self._next_seq + size & 0xFFFFFFFF
-        is_pushed = data[self._start + 13] & tcp.PSH
-        if is_pushed:
-            head = bytearray(self._head)
-            head[self._start + 13] |= tcp.PSH
-            self._head = bytes(head)
-        if is_pushed or size < self._step:
+        if data[self._start + 13] & tcp.PSH:
+            self._push()
+        if size < self._step:
             self._step = 0  # the last one: none is short enough to follow
+
+    def _push(self) -> None:
+        """Let what is there be pushed: it is the last one, none is short enough to follow."""
+        head = bytearray(self._head)
+        head[self._start + 13] |= tcp.PSH
+        self._head = bytes(head)
+        self._step = 0
+
+
+def _pseudo(head: bytes | bytearray, start: int, tcp_bytes: int) -> int:
+    """Return the sum of a segment's pseudo-header, as it stands where the checksum is open."""
+    # Source and destination end the IP header; 2**16 is 1 modulo 0xFFFF.
+    addresses = int.from_bytes(head[start - (32 if start == V6_END else 8) : start], "big")
+    return (addresses + ipv4.TCP + tcp_bytes - 1) % 0xFFFF + 1
 
 
 def _is_open(data: memoryview, start: int, pseudo: int) -> bool:

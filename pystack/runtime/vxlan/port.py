@@ -7,11 +7,9 @@ for is lost and counted. That nobody is there yet, or no more, is said once and 
 from __future__ import annotations
 
 import errno
-import math
 import os
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -22,12 +20,13 @@ from pystack.runtime.vxlan import too_big
 from pystack.runtime.vxlan.departing import Departing
 from pystack.runtime.vxlan.endpoint import Endpoint, Endpoints, log
 from pystack.runtime.vxlan.gather import Gathering
+from pystack.runtime.vxlan.held import Held
 from pystack.runtime.vxlan.inner import codepoint, decapsulated, flow_number, is_tagged, untagged
 from pystack.runtime.vxlan.offloaded import frame_of, open_at
 from pystack.runtime.vxlan.session import Session, key_of
 from pystack.runtime.vxlan.udp_socket import Sockaddr, bare, marked, path_mtu, resolve, segmented
 from pystack.wire import ethernet, vxlan
-from pystack.wire.frame import CHECKSUM_PARTIAL, SUPER_TEXT_BYTES, Frame, cut_inside, split
+from pystack.wire.frame import CHECKSUM_PARTIAL, SUPER_TEXT_BYTES, Frame, cut
 from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
 if TYPE_CHECKING:
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
 
 HELLO_EVERY_S: Final = 1.0  # while the other end is not known
 KEEP_EVERY_S: Final = 20.0  # NATs forget who is silent, some after 30 s
-# What waits for the other end, as a neighbor's packets do: a few, and not longer than for that one
-HELD_FRAMES: Final = 64
-HELD_BYTES: Final = 1 << 18
-HELD_S: Final = 3.0
 _EVERYBODY: Final = parse_ip("255.255.255.255")
 _OUTER_BYTES: Final = 28  # IPv4 and UDP
 _OUTER_BYTES6: Final = 48
@@ -102,8 +97,7 @@ class VxlanPort(PortBase):
         self._endpoints: Endpoints | None = None
         self._timer: Handle | None = None
         self._departing, self._is_planned = Departing(), False
-        self._held: deque[tuple[Frame, float]] = deque()  # until the other end is known
-        self._held_bytes = 0
+        self._held = Held(self._count_lost)  # until the other end is known
         self.gathers = False  # segments go on as super-frames: whoever joins it says so
         self._gathering = Gathering()
         self._cuts = sys.platform.startswith("linux")  # the kernel cuts for us, as far as we know
@@ -134,7 +128,7 @@ class VxlanPort(PortBase):
         if self.closed:
             return
         self._depart(self._scheduler.now)
-        self._forget(math.inf)
+        self._held.clear()
         super().close()
         if self._timer is not None:
             self._timer.cancel()
@@ -161,36 +155,41 @@ class VxlanPort(PortBase):
             return
         session = self._session
         if session is not None and not session.is_open:
-            self._hold(frame, now)
+            self._held.add(frame, now)
+            self.counters.add("vxlan_held")
             return
-        pieces: Sequence[Frame] = (frame,)
+        pieces: Sequence[bytes]
         # A tag vouches for what is in a frame, and the other end sees an open checksum: of plain
         # headers, that is.
         is_open = frame.checksum == CHECKSUM_PARTIAL
         if frame.gso_bytes or (is_open and (session is None or not open_at(frame.data))):
             try:
-                pieces = split(frame) if session is None else cut_inside(frame)
+                pieces = cut(frame, inside=session is not None)
             except WireError as error:
                 self.counters.add(error.reason)
                 return
+        else:
+            pieces = (frame.data,)
         tunnel = self._tunnel
         # All have the same length, but for the last, which may be shorter; and the same headers.
-        first = pieces[0].data
+        first = pieces[0]
         if not tunnel.vlan_tags and is_tagged(first):
             data = untagged(first)
             if data is None:
                 self.counters.add("vxlan_vlan_tag", len(pieces))
                 return
-            first, pieces = data, (Frame(data),)
+            first, pieces = data, (data,)
         if len(first) > self._most_bytes:
-            self._too_large(pieces[0], now)
+            self._too_large(first, now)
             return
         ports = tunnel.source_ports
         way = (codepoint(first), 0 if ports == 1 else flow_number(first) % ports)
-        for piece in pieces:
-            if not self._departing.add(piece, way, self._around_bytes):
+        number, around_bytes = 0, self._around_bytes
+        while number < len(pieces):
+            taken = self._departing.add(pieces, number, way, around_bytes)
+            number += taken
+            if not taken:
                 self._depart(now)
-                self._departing.add(piece, way, self._around_bytes)
         if not self._is_planned:
             self._is_planned = True
             self._scheduler.post(now, self._departs, None)
@@ -208,7 +207,11 @@ class VxlanPort(PortBase):
         mark, port = departing.way
         ancillary, number = marked(self._family, mark), 0
         if len(frames) > 1 and self._cuts:
-            parts = [part for frame in frames for part in self._wrapped(frame.data)]
+            session, header = self._session, self._header
+            if session is None:
+                parts: list[Buffer] = [part for data in frames for part in (header, data)]
+            else:
+                parts = [part for data in frames for part in session.seal(data)]
             cut = segmented(departing.each_bytes + self._around_bytes)
             number = self._give(parts, (*ancillary, cut), port)
             if number != errno.EMSGSIZE and number not in _NO_SEGMENTS:
@@ -216,12 +219,12 @@ class VxlanPort(PortBase):
                 return
         # The kernel, or the interface, cannot cut; or they are too large, in this or other words.
         cannot = bool(number)
-        for frame in frames:
-            number = self._give(self._wrapped(frame.data), ancillary, port)
+        for data in frames:
+            number = self._give(self._wrapped(data), ancillary, port)
             if number == errno.EMSGSIZE:
                 cannot = False
                 self._most_bytes = self._measured()
-                self._too_large(frame, now)
+                self._too_large(data, now)
             else:
                 self._count_unsent(number, 1)
         if cannot:
@@ -256,6 +259,9 @@ class VxlanPort(PortBase):
                 return 0
         return number
 
+    def _count_lost(self) -> None:
+        self.counters.add("vxlan_no_session")
+
     def _count_unsent(self, number: int, datagrams: int) -> None:
         """Count what was not sent, and why; 0: it was."""
         if not number:
@@ -268,42 +274,18 @@ class VxlanPort(PortBase):
             self.counters.add("vxlan_not_sent", datagrams)
             self.told(number)
 
-    def _hold(self, frame: Frame, now: float) -> None:
-        """Keep a frame until the other end is known; not for long, and not many."""
-        self._forget(now - HELD_S)
-        held = self._held
-        held.append((frame, now))
-        self._held_bytes += len(frame)
-        self.counters.add("vxlan_held")
-        while len(held) > HELD_FRAMES or self._held_bytes > HELD_BYTES:
-            self._forget(held[0][1], 1)
-
-    def _forget(self, until: float, most: int = HELD_FRAMES) -> None:
-        """Drop the oldest of what is held, that was sent up to an instant."""
-        held = self._held
-        for _ in range(most):
-            if not held or held[0][1] > until:
-                return
-            frame, _when = held.popleft()
-            self._held_bytes -= len(frame)
-            self.counters.add("vxlan_no_session")
-
     def _met(self, sender: int, now: float) -> None:
         """Go on with the other end, which has proved that it is there, at that port."""
         host, port, *more = self._to
         if port != sender:  # it is behind a NAT, or its NAT has forgotten it
             self._to = (host, sender, *more)  # type: ignore[assignment]
-        self._forget(now - HELD_S)
-        held = [frame for frame, _when in self._held]
-        self._held.clear()
-        self._held_bytes = 0
-        for frame in held:
+        for frame in self._held.taken(now):
             self.send(frame, now)
 
-    def _too_large(self, frame: Frame, now: float) -> None:
+    def _too_large(self, data: bytes, now: float) -> None:
         self.counters.add("vxlan_too_large")
         mtu_bytes = self._most_bytes - ethernet.HEADER_BYTES
-        reply = too_big.answer(frame, mtu_bytes)
+        reply = too_big.answer(data, mtu_bytes)
         if reply is not None:
             # As an event of its own: never from inside the sender
             self._scheduler.call_at(now, lambda at: self.sink(reply, at))
@@ -319,7 +301,7 @@ class VxlanPort(PortBase):
         session = self._session
         if session is None or self.closed:
             return
-        self._forget(now - HELD_S)
+        self._held.expire(now)
         number = self._give((session.hello(),))
         if number and number != errno.EAGAIN:
             self.told(number)
@@ -329,28 +311,74 @@ class VxlanPort(PortBase):
     # in
 
     def arrived(
-        self, datagram: memoryview, now: float, *, keyed: bool, sender: int, mark: int
+        self,
+        datagrams: bytes,
+        each_bytes: int,
+        now: float,
+        *,
+        keyed: bool,
+        sender: int,
+        mark: int,
     ) -> bool:
-        """Take a datagram that came from the other end's address with its VNI.
+        """Take datagrams that came from the other end's address with its VNI, and one header.
 
-        `sender`: the port. `mark`: its ECN field. True: `batch_ends` has something to do.
+        `each_bytes`: of one, but for the last, which may be shorter. `sender`: the port. `mark`:
+        their ECN field. True: `batch_ends` has something to do.
         """
-        session = self._session
+        session, whole_bytes = self._session, len(datagrams)
+        starts: Sequence[int] = range(0, whole_bytes, each_bytes)
         if session is None:
             if keyed:
-                self._refuse("vxlan_unexpected_tag", "has a key, and this end has none", now)
+                self._refuse(
+                    "vxlan_unexpected_tag", "has a key, and this end has none", now, len(starts)
+                )
                 return False
-            data = datagram[vxlan.HEADER_BYTES :]
+            before, behind = vxlan.HEADER_BYTES, 0
+        elif not keyed:
+            self._refuse("vxlan_no_tag", "has no key, and this end has one", now, len(starts))
+            return False
         else:
-            if not keyed:
-                self._refuse("vxlan_no_tag", "has no key, and this end has one", now)
-                return False
-            opened = self._opened(session, datagram, now, sender)
-            if opened is None:
-                return False
-            data = opened
+            starts = self._opened(session, datagrams, each_bytes, now, sender)
+            before, behind = vxlan.KEYED_BYTES, vxlan.TAG_BYTES
+        if not starts:
+            return False
         if self._said:
             self._said -= _PASSING  # it is there: that it has gone is worth a word again
+        return self._unwrapped(
+            datagrams,
+            [start + before for start in starts],
+            each_bytes - before - behind,
+            whole_bytes - behind,
+            mark,
+            now,
+        )
+
+    def _unwrapped(
+        self, whole: bytes, starts: Sequence[int], size: int, end: int, mark: int, now: float
+    ) -> bool:
+        """Take frames that begin at `starts` and have `size` bytes each, or as many as up to `end`.
+
+        Most are the middle of a train, and are looked at together (HOT).
+        """
+        gathering, view, is_kept = self._gathering, memoryview(whole), False
+        full = len(starts) if starts[-1] + size <= end else len(starts) - 1
+        number = 0
+        while number < full:
+            taken = 0
+            if not mark & 1 or gathering.codepoint == mark:
+                taken = gathering.go_on(whole, starts, number, full, size)
+            if taken:
+                number, is_kept = number + taken, True
+            else:
+                start = starts[number]
+                is_kept = self._frame(view[start : start + size], mark, now) or is_kept
+                number += 1
+        for start in starts[full:]:
+            is_kept = self._frame(view[start:end], mark, now) or is_kept
+        return is_kept
+
+    def _frame(self, data: memoryview, mark: int, now: float) -> bool:
+        """Take one frame; True: it is kept until `batch_ends`."""
         if len(data) < ethernet.HEADER_BYTES:
             self.counters.add("vxlan_runt")
             return False
@@ -382,21 +410,26 @@ class VxlanPort(PortBase):
             self.sink(frame, now)
 
     def _opened(
-        self, session: Session, datagram: memoryview, now: float, sender: int
-    ) -> memoryview | None:
-        """Return the frame of a keyed datagram; None: it has none, or is refused."""
-        proofs = session.proofs
-        try:
-            opened, answer = session.open(datagram, now, moved=sender != self._to[1])
-        except WireError as error:
-            self._refuse(error.reason, "has another key, or somebody forges datagrams", now)
-            return None
-        if answer is not None:
-            host, _port, *more = self._to
-            self._give((answer,), to=(host, sender, *more))  # type: ignore[arg-type]
-        if session.proofs != proofs:
-            self._met(sender, now)
-        return opened
+        self, session: Session, datagrams: bytes, each_bytes: int, now: float, sender: int
+    ) -> list[int]:
+        """Return where those of some keyed datagrams begin that have a good frame (HOT)."""
+        view, good = memoryview(datagrams), []
+        for start in range(0, len(datagrams), each_bytes):
+            proofs, moved = session.proofs, sender != self._to[1]
+            try:
+                opened, answer = session.open(view[start : start + each_bytes], now, moved=moved)
+            except WireError as error:
+                self._refuse(error.reason, "has another key, or somebody forges datagrams", now)
+                continue
+            if opened is not None:
+                good.append(start)
+                continue
+            if answer is not None:
+                host, _port, *more = self._to
+                self._give((answer,), to=(host, sender, *more))  # type: ignore[arg-type]
+            if session.proofs != proofs:
+                self._met(sender, now)
+        return good
 
     def told(self, number: int) -> None:
         """Take an error that the kernel has about a datagram to the other end."""
@@ -407,8 +440,8 @@ class VxlanPort(PortBase):
         else:
             self._say("unsent", f"{os.strerror(number)}; it goes on when it is reached")
 
-    def _refuse(self, reason: str, likely: str, now: float) -> None:
-        self.counters.add(reason)
+    def _refuse(self, reason: str, likely: str, now: float, datagrams: int = 1) -> None:
+        self.counters.add(reason, datagrams)
         if reason in _DOUBTS and self._session is not None:
             hello = self._session.doubt(now)
             if hello is not None:

@@ -18,9 +18,8 @@ _QUOTED_BYTES: Final = 576 - ipv4.HEADER_BYTES - icmp.HEADER_BYTES  # RFC 1812 s
 _QUOTED6_BYTES: Final = ipv6.MIN_MTU_BYTES - ipv6.HEADER_BYTES - icmp.HEADER_BYTES
 
 
-def answer(frame: Frame, mtu_bytes: int) -> Frame | None:
+def answer(data: bytes, mtu_bytes: int) -> Frame | None:
     """Return the frame for the sender; None: nobody is to be told, or could do anything."""
-    data = frame.data
     if not data or data[0] & 1:
         return None  # for many (RFC 1122 section 3.2.2)
     try:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pystack.core.addresses import parse_ip
 from pystack.runtime.vxlan.gather import Gathering
 from pystack.wire import ethernet, ipv4, ipv6, tcp
+from pystack.wire.checksum import update
 from pystack.wire.frame import (
     CHECKSUM_GOOD,
     CHECKSUM_PARTIAL,
@@ -15,6 +16,7 @@ from pystack.wire.frame import (
     cut_inside,
     split,
 )
+from pystack.wire.headers import V4_END, V6_END
 
 SEQ = 2**32 - 100  # so that every train wraps
 ENDS = {
@@ -63,6 +65,32 @@ def gathered(frames: list[Frame]) -> list[Frame]:
     return [*found, *filter(None, [gathering.taken()])]
 
 
+def gathered_at_once(frames: list[Frame]) -> list[Frame]:
+    """Return what goes on of frames of one length but the last, that came in one piece."""
+    gathering, found = Gathering(), []
+    before, size = 8, len(frames[0].data)
+    whole = b"".join(bytes(before) + frame.data for frame in frames)
+    starts = range(before, len(whole), before + size)
+    last = len(frames) if len(frames[-1].data) == size else len(frames) - 1
+    number = 0
+    while number < len(frames):
+        taken = gathering.go_on(whole, starts, number, last, size) if number < last else 0
+        number += taken
+        if taken:
+            continue
+        data = memoryview(whole)[starts[number] : starts[number] + size]
+        if not gathering.goes_on(data):
+            found += filter(None, [gathering.taken()])
+            if not gathering.begin(data):
+                found.append(Frame(bytes(data)))
+        number += 1
+    return [*found, *filter(None, [gathering.taken()])]
+
+
+def described(frame: Frame) -> tuple[bytes, int, int]:
+    return frame.data, frame.checksum, frame.gso_bytes
+
+
 @VERSIONS
 @given(
     st.binary(min_size=2, max_size=4000), st.integers(1, 1448), st.booleans(), st.integers(0, 255)
@@ -80,6 +108,41 @@ def test_what_was_cut_is_put_together(
         return
     assert (found.checksum, found.gso_bytes) == (CHECKSUM_PARTIAL, gso_bytes)
     assert [piece.data for piece in split(found)] == [piece.data for piece in split(whole)]
+
+
+@VERSIONS
+@given(
+    st.binary(min_size=2, max_size=4000),
+    st.integers(1, 1448),
+    st.booleans(),
+    st.tuples(st.integers(0, 60), st.integers(14, 2000), st.integers(1, 255)) | st.none(),
+    st.integers(0, 60),
+)
+def test_those_that_came_together_are_taken_like_each_alone(
+    version: int,
+    text: bytes,
+    gso_bytes: int,
+    is_open: bool,
+    damage: tuple[int, int, int] | None,
+    pushed: int,
+) -> None:
+    gso_bytes = max(gso_bytes, len(text) // 60 + 1)
+    whole = segment(text, version, flags=tcp.ACK, gso_bytes=gso_bytes, partial=True)
+    pieces = [bytearray(piece.data) for piece in (cut_inside if is_open else split)(whole)]
+    if pushed < len(pieces):
+        piece, start = pieces[pushed], V6_END if version == 6 else V4_END
+        piece[start + 13] |= tcp.PSH
+        if not is_open:
+            check = int.from_bytes(piece[start + 16 : start + 18], "big")
+            changed = update(check, tcp.ACK, tcp.ACK | tcp.PSH)
+            piece[start + 16 : start + 18] = changed.to_bytes(2, "big")
+    if damage is not None and damage[0] < len(pieces):
+        piece = pieces[damage[0]]
+        piece[damage[1] % (len(piece) - 14) + 14] ^= damage[2]
+    frames = [Frame(bytes(piece)) for piece in pieces]
+    alone = gathered(frames)
+    together = gathered_at_once(frames)
+    assert [described(frame) for frame in together] == [described(frame) for frame in alone]
 
 
 @VERSIONS

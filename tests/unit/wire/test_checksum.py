@@ -1,12 +1,14 @@
 """The Internet checksum: the RFCs' own examples, dpkt, and arithmetic."""
 
+import random
+
 import dpkt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.addresses import unpack_ip6, with_zone
-from pystack.wire.checksum import address_sum, checksum, pseudo_header_sum, update
+from pystack.wire.checksum import address_sum, checksum, pseudo_header_sum, residue_of, update
 
 words = st.integers(0, 0xFFFF)
 
@@ -31,6 +33,14 @@ def test_it_is_that_of_dpkt(data: bytes) -> None:
 def test_data_with_its_checksum_in_place_sums_to_zero(data: bytes) -> None:
     padded = data + bytes(len(data) % 2)
     assert checksum(padded + checksum(data).to_bytes(2, "big")) == 0
+
+
+@given(st.integers(0, 70_000), st.integers(0, 40), st.integers(0, 2**32))
+def test_the_residue_of_a_part_is_its_sum(size: int, start: int, seed: int) -> None:
+    data = bytes(start) + random.Random(seed).randbytes(size) + b"\xff"
+    part = data[start : start + size]
+    whole = int.from_bytes(part + bytes(size % 2), "big")
+    assert residue_of(data, start, start + size) == whole % 0xFFFF
 
 
 @given(st.binary(max_size=100))
