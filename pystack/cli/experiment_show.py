@@ -245,11 +245,30 @@ def _note(found: Summary, confidence: float) -> list[str]:
             f"[a .. b]: the range of the runs; of {least} it holds the median in "
             f"{ranges[least]:.0%} of cases, and more seeds would say more"
         )
+    if alike := _alike(found):
+        lines.append(alike)
     if found.pooled:
         lines.append(f"each row is over all {', '.join(found.pooled)}")
     if found.note:
         lines.append(found.note)
     return lines
+
+
+def _alike(found: Summary) -> str:
+    """Return how many combinations came to the same with each seed; "": none."""
+    places: dict[tuple[object, ...], list[object]] = {}
+    for row in found.sheet.rows:
+        if row.ended == "ok":
+            place = tuple(row.parameters[name] for name in found.sheet.description.parameters)
+            places.setdefault(place, []).append(tuple(row.measures.items()))
+    several = [came_to for came_to in places.values() if len(came_to) > 1]
+    alike = sum(len(set(came_to)) == 1 for came_to in several)
+    if not alike:
+        return ""
+    return (
+        f"all seeds came to the same at {alike} of {counted(len(several), 'combination')}: nothing "
+        "there is left to chance, or it is not by the seed of the run"
+    )
 
 
 def _failures(failed: Sequence[Row]) -> list[str]:

@@ -19,6 +19,7 @@ from pystack.core.rng import Random, component_rng
 from pystack.core.units import parse_rate_bps, parse_size_bytes, parse_time_s
 from pystack.experiments.measures.distribution import quantile
 from pystack.link.words import NetemWords
+from pystack.runtime.current import seed_of_run
 from pystack.runtime.network import Network
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.registry import CONTROLS
@@ -66,7 +67,7 @@ async def dumbbell(
     warmup: str | float = 0,
     ip: IpVersions = "4",
     tcp: TcpConfig | None = None,
-    seed: int = 1,
+    seed: int | None = None,
 ) -> dict[str, Value | None]:
     """Send by N flows through one bottleneck: left1..leftN - r1 - r2 - right1..rightN.
 
@@ -85,8 +86,10 @@ async def dumbbell(
     a constant rate of UDP from left to right (crossleft, crossright), in frames of 1242 bytes; 0:
     none. `ecn`: that of `TcpConfig` (True: "request"); `buffer`: send and receive buffers; `tcp`:
     all other settings.
+    `seed`: None: that of the run in an experiment, also below another function, else 1.
     Returns `goodput_I_bps` of each flow, from `warmup` to the end. Raises ConfigError.
     """
+    seed = _seed(seed)
     end_s, warm_s = parse_time_s(duration), parse_time_s(warmup)
     if warm_s >= end_s:
         raise ConfigError(f"a warm-up of {warmup!r} leaves nothing of a duration of {duration!r}")
@@ -132,17 +135,19 @@ async def request_response(
     timeout: str | float = "60s",
     ip: IpVersions = "4",
     tcp: TcpConfig | None = None,
-    seed: int = 1,
+    seed: int | None = None,
 ) -> dict[str, Value | None]:
     """Let clients ask a server over a line for something, again and again, and time each answer.
 
     `requests`: of each client, one after the other, with exponentially distributed pauses of
     `think` on average. `reuse`: all over one connection; False: each over a new one, whose opening
     is timed too. `loss`: both ways. A request that takes longer than `timeout` has failed, and its
-    connection is closed. `limit` and `qdisc`: as for `dumbbell`, at the server's end of the line.
+    connection is closed. `limit` and `qdisc`: as for `dumbbell`, at the server's end of the line;
+    `seed`: as there.
     Returns the latencies' `latency_p50_s`, `_p90_s`, `_p99_s`, `_max_s`, `_mean_s` (None: nothing
     was answered), and how many were `answered` and `failed`. Raises ConfigError.
     """
+    seed = _seed(seed)
     _check_whole("requests", requests, 1)
     _check_whole("clients", clients, 1)
     asked, answer = parse_size_bytes(request), parse_size_bytes(response)
@@ -389,6 +394,13 @@ class _Exchange:
             self.stream = await self.client.open_tcp_stream("server", PORT)
         await self.stream.send_all(bytes(self.asked))
         return await _read(self.stream, self.answer)
+
+
+def _seed(seed: int | None) -> int:
+    """Return a seed that was given, or the run's; on its own a scene is the same each time."""
+    if seed is None:
+        seed = seed_of_run.get()
+    return 1 if seed is None else seed
 
 
 def _config(tcp: TcpConfig | None, *, ecn: str | bool | None, buffer: str | float) -> TcpConfig:

@@ -1,5 +1,6 @@
 """The scenes of experiments, held against what theory says of them."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import pytest
@@ -8,6 +9,7 @@ import pystack
 from pystack.experiments import Meter
 from pystack.experiments.scenes import dumbbell, request_response
 from pystack.plugins import AckSample, ControlDefaults, LossSample
+from pystack.runtime.current import seed_of_run
 
 FULL = 1514  # bytes of a full frame
 TEXT = {"4": 1448, "6": 1428}  # bytes of text in it, with timestamps
@@ -21,6 +23,28 @@ def run(**words: object) -> dict[str, float]:
 def test_a_cubic_flow_fills_a_line_with_a_queue_of_one_bdp(ip: str) -> None:
     found = run(rate="5mbit", delay="20ms", duration="12s", warmup="4s", ip=ip)
     assert found["goodput_1_bps"] == pytest.approx(5e6 * TEXT[ip] / FULL, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [
+        (dumbbell, {"rate": "2mbit", "loss": "2%", "duration": "2s"}),
+        (request_response, {"loss": "2%", "requests": 5}),
+    ],
+)
+def test_below_another_function_a_scene_has_the_seed_of_the_run(
+    scene: Callable[..., Awaitable[object]], words: Mapping[str, object]
+) -> None:
+    def found(seed: int) -> object:
+        token = seed_of_run.set(seed)  # as a point of an experiment does
+        try:
+            return pystack.run(partial(scene, **words))
+        finally:
+            seed_of_run.reset(token)
+
+    assert found(1) == pystack.run(partial(scene, **words, seed=1))
+    assert found(2) == pystack.run(partial(scene, **words, seed=2)) != found(1)
+    assert pystack.run(partial(scene, **words)) == found(1)  # alone it is the same each time
 
 
 def test_a_newreno_flow_with_a_short_queue_leaves_a_part_of_the_line() -> None:

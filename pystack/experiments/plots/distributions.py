@@ -33,7 +33,8 @@ from pystack.experiments.results.summary import number_of
 
 _MOST_BOXES: Final = 24
 _FEW: Final = 5  # fewer runs make no box: they are shown as they are
-_SLANT: Final = 9  # letters: longer names of boxes lean
+_ROOM_IN: Final = 6.4  # for the names of all boxes
+_GAP_IN: Final = 0.06  # between two
 
 
 def cdf(
@@ -113,8 +114,8 @@ def box(
         if is_log(_all(groups)):
             logarithmic(axes, "y")
         names = [name.replace(", ", "\n") for name in groups]
-        longest = max((len(line) for name in names for line in name.split("\n")), default=0)
-        leans = longest * len(names) > _SLANT * 10
+        longest = max(paper.width_in(line) for name in names for line in name.split("\n"))
+        leans = (longest + _GAP_IN) * len(names) > _ROOM_IN
         axes.set_xticks(
             range(len(names)),
             names,

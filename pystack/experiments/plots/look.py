@@ -167,6 +167,7 @@ class Paper:
 
         `last`: what stands at the end of the legend.
         """
+        beside_in = 0.0  # what the legend takes of the title's lines
         if legend is not None:
             seen: dict[str, Any] = {}
             for axes in self.axes:
@@ -174,7 +175,7 @@ class Paper:
                     seen.setdefault(label, handle)
             for label in [label for label in seen if label in last]:
                 seen[label] = seen.pop(label)
-            self.figure.legend(
+            drawn = self.figure.legend(
                 seen.values(),
                 seen.keys(),
                 title=legend or None,
@@ -182,9 +183,10 @@ class Paper:
                 loc="outside right upper",
                 handlelength=3,
             )
+            beside_in = drawn.get_window_extent().width / self.figure.dpi
         if title:
             self.figure.suptitle(
-                self._lines(title, _TITLE_LETTERS_PER_IN),
+                self._lines(title, _TITLE_LETTERS_PER_IN, beside_in),
                 x=0.01,
                 ha="left",
                 fontsize=10.5,
@@ -207,8 +209,16 @@ class Paper:
         self.figure.set_layout_engine("none")
         return Picture(self.figure, caption)
 
-    def _lines(self, text: str, letters_per_in: float) -> str:
-        return "\n".join(textwrap.wrap(text, round(self.figure.get_figwidth() * letters_per_in)))
+    def width_in(self, text: str) -> float:
+        """Return how wide a line is, in letters as large as those at axes."""
+        renderer = self.figure.canvas.get_renderer()
+        font = need("matplotlib.font_manager", "pystack plot").FontProperties()
+        width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
+        return float(width / self.figure.dpi)
+
+    def _lines(self, text: str, letters_per_in: float, beside_in: float = 0.0) -> str:
+        width_in = self.figure.get_figwidth() - beside_in
+        return "\n".join(textwrap.wrap(text, max(1, round(width_in * letters_per_in))))
 
 
 def is_log(values: Iterable[float]) -> bool:

@@ -318,8 +318,8 @@ def _map(
         return image
     for (line, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            # White on the dark half of the map, black on the light one.
-            colour = "white" if norm(value) < 0.6 else "black"
+            # Whichever can be read better: the two are even at 0.43 of the map.
+            colour = "white" if norm(value) < 0.43 else "black"
             text = f"{value:.3g}" if is_narrow else number_text(float(value))
             axes.text(column, line, text, ha="center", va="center", color=colour, fontsize=8)
     return image

@@ -297,7 +297,7 @@ def _draw(
             line.times,
             line.values / scale.factor,
             label=named(label),
-            markevery=0.12,
+            markevery=_marks(len(line.times), 0.12),
             linewidth=1.3,
             **look._asdict(),
         )
@@ -315,9 +315,16 @@ def _middle(axes: Any, times: Any, table: Any, label: str, look: Style) -> None:
     there = ~np.isnan(table).all(axis=0)
     times, table = np.asarray(times)[there], table[:, there]
     low, middle, high = np.nanquantile(table, (0.25, 0.5, 0.75), axis=0)
-    axes.plot(times, middle, label=named(label), markevery=0.08, **look._asdict())
+    axes.plot(
+        times, middle, label=named(label), markevery=_marks(len(times), 0.08), **look._asdict()
+    )
     if len(table) > 1:
         axes.fill_between(times, low, high, color=look.color, alpha=0.15, linewidth=0)
+
+
+def _marks(count: int, part: float) -> float | int:
+    """Return which points of a line have a marker: all of a few, for one alone is no line."""
+    return part if count * part > 1 else 1
 
 
 def _held(line: Line, times: Any) -> Any:  # noqa: ANN401 - of numpy

@@ -43,6 +43,24 @@ def show(*words: str | Path) -> None:
     app(list(map(str, words)), standalone_mode=False)
 
 
+def test_it_tells_where_all_seeds_came_to_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def by_chance(point: Point, rng: Random) -> Measures:
+        return {"rate_bps": 1e6 * (point.seed if point.parameters["loss"] else 9)}
+
+    made = sweep(tmp_path / "m.results", {"loss": [0, 0.1], "delay": ["1ms", "9ms"]}, by_chance)
+    show(made)
+    said = capsys.readouterr().out
+    assert "all seeds came to the same at 2 of 4 combinations: nothing there is left to" in said
+    varied = sweep(tmp_path / "n.results", {"loss": [0.1, 0.2]}, by_chance)
+    show(varied)
+    assert "came to the same" not in capsys.readouterr().out
+    one = sweep(tmp_path / "o.results", {"loss": [0, 0.2]}, by_chance, seeds=[1])
+    show(one)
+    assert "came to the same" not in capsys.readouterr().out
+
+
 def test_it_shows_medians_by_what_varies(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     show(made)
     lines = capsys.readouterr().out.splitlines()

@@ -1,5 +1,6 @@
 """Pictures: what is in them, by their lines, labels and captions; and that they stay the same."""
 
+import itertools
 import warnings
 from array import array
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from contrast import contrast
 from made_results import Measures, described, folder_of, sweep
+from matplotlib.colors import to_hex
 
 from pystack.core.errors import ConfigError, OutputError
 from pystack.experiments import Results, plot
@@ -111,6 +114,57 @@ def test_boxes_show_each_run_and_few_runs_make_none(made: Path) -> None:
     points = axes.get_lines()[1]
     assert points.get_ydata() == pytest.approx([8.0992, 8.1992, 8.2992])
     assert len(plot.box(made, by="control").figure.axes[0].patches) == 2
+
+
+@pytest.mark.parametrize(("names", "leans"), [("cubic bbr", False), ("cubic newreno", True)])
+def test_names_of_boxes_stand_beside_each_other_or_lean(
+    names: str, leans: bool, tmp_path: Path
+) -> None:
+    made = sweep(
+        tmp_path / "boxes",
+        {"control": names.split(), "limit": ["0.5bdp", "1bdp", "2bdp", "4bdp", "8bdp", "9bdp"]},
+        lambda point, rng: {"wait_s": rng.random()},
+    )
+    figure = plot.box(made, by=["control", "limit"]).figure
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_rotation() for label in labels] == [35 if leans else 0] * 12
+    if not leans:
+        places = [label.get_window_extent() for label in labels]
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(places))
+
+
+def test_a_long_title_ends_before_the_legend(made: Path) -> None:
+    figure = plot.cdf(made, by="control", title="a word and another " * 9).figure
+    (legend,) = figure.legends
+    assert figure.get_suptitle().count("\n") >= 2
+    assert figure._suptitle.get_window_extent().x1 < legend.get_window_extent().x0
+
+
+def test_the_numbers_of_a_heat_map_can_be_read(made: Path, tmp_path: Path) -> None:
+    made = sweep(
+        tmp_path / "map",
+        {"loss": [n / 100 for n in range(12)], "limit": [1, 2]},
+        lambda point, rng: {"wait_s": float(point.number // 3)},
+    )
+    (axes, _) = plot.heatmap(made, "wait_s", x="loss", y="limit").figure.axes
+    (image,) = axes.images
+    for text in axes.texts:
+        across, up = text.get_position()
+        cell = to_hex(image.cmap(image.norm(image.get_array()[int(up), int(across)])))
+        assert contrast(cell, to_hex(text.get_color())) >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def test_a_series_of_one_value_is_a_point(tmp_path: Path) -> None:
+    made = sweep(
+        tmp_path / "one",
+        {"control": ["cubic", "bbr"]},
+        lambda point, rng: {"x": 1},
+        tracks=lambda point, rng: [Track("share", "", "", array("d", [6.0]), array("d", [0.5]))],
+    )
+    for words in ({}, {"number": 0}):
+        for line in plot.series(made, "share", **words).figure.axes[0].get_lines():
+            assert line.get_marker() not in {"", "None"}
+            assert line.get_markevery() == 1  # a part of the way marks nothing where there is none
 
 
 def test_a_heat_map_has_a_cell_for_each_pair_and_a_map_for_what_is_compared(made: Path) -> None:
