@@ -173,13 +173,18 @@ async def request_response(
             for client in hosts:
                 exchange = _Exchange(client, asked, answer, timeout_s, latencies, reuse=reuse)
                 nursery.start_soon(exchange.run, requests, think_s, seed)
+    measures = _of_latencies(latencies)
+    return measures | {"answered": len(latencies), "failed": requests * clients - len(latencies)}
+
+
+def _of_latencies(latencies: Sequence[float]) -> dict[str, Value | None]:
     known = sorted(latencies)
     found: dict[str, Value | None] = {
         f"latency_{word}_s": quantile(known, part) if known else None
         for word, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
     }
     found["latency_mean_s"] = math.fsum(known) / len(known) if known else None
-    return found | {"answered": len(known), "failed": requests * clients - len(known)}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
