@@ -17,7 +17,7 @@ from pystack.core.units import parse_time_s
 from pystack.observe.recording import Recorder
 
 if TYPE_CHECKING:
-    from pystack.runtime.network import Network
+    from pystack.runtime.bare_network import BareNetwork
 
 _RUNGS: Final = 8  # of the ladder in an error
 _KEPT: Final = 64  # frames and events, where nothing else records
@@ -26,7 +26,7 @@ _KEPT: Final = 64  # frames and events, where nothing else records
 class Conditions:
     """All those of one network."""
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: BareNetwork) -> None:
         self._net = net
         self._all: list[Condition] = []
         self._recorder: Recorder | None = None  # of what errors show; None: there are none
@@ -88,7 +88,7 @@ class Condition:
 
     def __init__(
         self,
-        net: Network,
+        net: BareNetwork,
         predicate: Callable[[], object],
         words: str,
         *,

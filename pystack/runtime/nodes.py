@@ -13,12 +13,12 @@ from pystack.topology.nodes import Station
 from pystack.topology.switch import Switch
 
 if TYPE_CHECKING:
-    from pystack.runtime.network import Network
+    from pystack.runtime.bare_network import BareNetwork
 
 NodeLike = Host | Switch | Station | Attached | NameServer | str
 
 
-def name_of(net: Network, node: NodeLike) -> str:
+def name_of(net: BareNetwork, node: NodeLike) -> str:
     """Return the name of one. Raises ConfigError: it is of another network, or no node at all."""
     if isinstance(node, str):
         return node
@@ -33,7 +33,7 @@ def name_of(net: Network, node: NodeLike) -> str:
     return name
 
 
-def names_of(net: Network, group: NodeLike | Iterable[NodeLike]) -> list[str]:
+def names_of(net: BareNetwork, group: NodeLike | Iterable[NodeLike]) -> list[str]:
     """Return the names of several, or of one alone. Raises ConfigError."""
     if isinstance(group, NodeLike) or not isinstance(group, Iterable):
         return [name_of(net, group)]

@@ -21,13 +21,13 @@ from pystack.runtime.driver.spool import open_spool
 if TYPE_CHECKING:
     from pystack.link.link import Link
     from pystack.observe.captures.capture import Capture
-    from pystack.runtime.network import Network
+    from pystack.runtime.bare_network import BareNetwork
 
 
 class Seeing:
     """All of this for one network; its own methods say what each does."""
 
-    def __init__(self, net: Network, epoch_s: float) -> None:
+    def __init__(self, net: BareNetwork, epoch_s: float) -> None:
         """`epoch_s`: when the network's calendar begins, in virtual time; seconds since 1970."""
         self._net, self._epoch_s = net, epoch_s
         self.observers: list[Observer] = []  # of everything, also of what is still to come

@@ -18,9 +18,9 @@ from pystack.dns.config import DnsWords, ResolverConfig, ResolverWords, parse_re
 if TYPE_CHECKING:
     from pystack.dns.faults import FaultWords
     from pystack.dns.server import DnsServer
+    from pystack.runtime.bare_network import BareNetwork
     from pystack.runtime.host import Host
     from pystack.runtime.lab.attach import Lab
-    from pystack.runtime.network import Network
     from pystack.stack.udp import UdpTable
 
 
@@ -144,7 +144,7 @@ class Askers:
 
     def __init__(
         self,
-        net: Network,
+        net: BareNetwork,
         server: str,
         hosts: Iterable[Host | str] | None,
         words: DnsWords,
@@ -183,7 +183,7 @@ def _also(known: ResolverConfig | None, alone: ResolverConfig, *, keeps: bool) -
     return replace(known if keeps else alone, servers=servers)
 
 
-def _host_of(net: Network, host: Host | str) -> Host:
+def _host_of(net: BareNetwork, host: Host | str) -> Host:
     name = host if isinstance(host, str) else getattr(host, "name", None)
     found = net.hosts.get(name) if isinstance(name, str) else None
     if found is None or (found is not host and not isinstance(host, str)):
