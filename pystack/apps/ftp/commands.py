@@ -338,6 +338,7 @@ async def _allo(session: Session, _argument: bytes) -> None:
 
 async def _abor(session: Session, _argument: bytes) -> None:
     session.use_channel(None)
+    session.abort_discards()
     session.choices.restart_at = 0
     await session.say(226, "There is nothing to abort")
 

@@ -11,14 +11,11 @@ from typing import Final, Protocol
 
 import trio
 
-from pystack.apps.ending import linger
-from pystack.apps.ftp.limits import (
-    BACKLOG,
-    CONNECT_S,
-    LINGER_S,
-    LISTEN_S,
-)
+from pystack.apps.ending import cut, linger
+from pystack.apps.ftp import limits
 from pystack.apps.ftp.replies import RefusedError
+from pystack.apps.ftp.transfer import RECEIVE_BYTES
+from pystack.apps.turns import BULK_BYTES_A_UNIT, current_turn
 from pystack.runtime.host import Host
 from pystack.runtime.streams import TcpStream
 from pystack.runtime.tcp_listener import TcpListener
@@ -76,7 +73,7 @@ class Passive:
         """Let the client in; for `LISTEN_S`, or until `close`."""
         try:
             with self._scope:
-                self._scope.deadline = trio.current_time() + LISTEN_S
+                self._scope.deadline = trio.current_time() + limits.LISTEN_S
                 while self._stream is None:
                     stream = await self._listener.accept()
                     if stream.remote_address[0] == self._client:
@@ -92,7 +89,7 @@ class Passive:
 
     async def open(self) -> TcpStream:
         """Return the client's connection, as soon as it has come."""
-        with trio.move_on_after(CONNECT_S):
+        with trio.move_on_after(limits.CONNECT_S):
             await self._done.wait()
         stream, self._stream = self._stream, None
         self.close()
@@ -124,7 +121,7 @@ class Active:
     async def open(self) -> TcpStream:
         """Connect: from the port below that of the control connection, if it can be had."""
         try:
-            with trio.fail_after(CONNECT_S):
+            with trio.fail_after(limits.CONNECT_S):
                 try:
                     return await self._connect(self._local[1] - 1)
                 except OSError as error:
@@ -147,17 +144,42 @@ class Active:
 async def open_passive(host: Host, local: str, client: str) -> Passive:
     """Open a port at the address that the control connection came to. Raises RefusedError."""
     try:
-        (listener,) = await host.open_tcp_listeners(0, host=local, backlog=BACKLOG)
+        (listener,) = await host.open_tcp_listeners(0, host=local, backlog=limits.BACKLOG)
     except OSError:
         raise RefusedError(425, "Cannot open a port") from None
     return Passive(host, listener, client)
 
 
-async def let_go(stream: trio.abc.HalfCloseableStream, *, max_bytes: int) -> None:
-    """End a connection on which something is on its way; cut it off after a time, or that much."""
+async def let_go(stream: trio.abc.HalfCloseableStream) -> None:
+    """End a connection whose last part is on its way, or cut it off if nobody takes that."""
     try:
-        await linger(stream, timeout_s=LINGER_S, max_bytes=max_bytes)
+        await linger(stream, timeout_s=limits.LINGER_S, max_bytes=limits.LINGER_BYTES)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # by a reset: it has gone
     finally:
         await stream.aclose()
+
+
+async def discard(stream: trio.abc.HalfCloseableStream) -> None:
+    """Read an upload that cannot be kept to its end; cut it off after a silence, or that much.
+
+    Our side stays open as in any upload: some clients take its end for that of the transfer.
+    """
+    turn = current_turn()
+    left = limits.DISCARDED_BYTES
+    try:
+        while left > 0:
+            turn.renew()
+            with trio.fail_after(limits.DATA_S):
+                data = await stream.receive_some(RECEIVE_BYTES)
+                if not data:
+                    await stream.aclose()
+                    return
+            left -= len(data)
+            turn.moved_bytes += len(data)
+            if turn.spend(len(data) // BULK_BYTES_A_UNIT):
+                await turn.wait()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+        pass  # it has gone, or has forgotten this connection
+    finally:
+        await cut(stream)  # after its end this is nothing

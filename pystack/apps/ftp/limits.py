@@ -8,10 +8,11 @@ IDLE_S: Final = 300.0  # between commands
 LISTEN_S: Final = 60.0  # how long a passive port waits for the client
 CONNECT_S: Final = 20.0  # for a data connection, once there is something to transfer
 DATA_S: Final = 60.0  # the longest silence in an upload; what 64 KiB of a download may take
-LINGER_S: Final = 60.0  # for the client to take the last of a download, or end what we discard
+LINGER_S: Final = 60.0  # for the client to take the last of a download
 LINGER_BYTES: Final = 64 * 1024  # of what it sends meanwhile
+LINGERING: Final = 4  # downloads whose last part is on its way; one more waits
 DISCARDED_BYTES: Final = 256 * 1024 * 1024  # of an upload that cannot be kept; then it is cut off
-LINGERING: Final = 4  # connections that end beside the session; one more waits
+DISCARDS: Final = 4  # such uploads beside the session; one more is cut off at once
 
 WRONG_PASSWORD_S: Final = 2.0  # until a wrong password is answered
 WRONG_PASSWORDS: Final = 3  # in one session; then it is over

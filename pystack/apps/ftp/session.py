@@ -17,7 +17,7 @@ import trio
 
 from pystack.apps.ending import cut
 from pystack.apps.ftp import limits
-from pystack.apps.ftp.data import Channel, let_go
+from pystack.apps.ftp.data import Channel, discard, let_go
 from pystack.apps.ftp.listing import FACTS
 from pystack.apps.ftp.replies import RefusedError, refusal_of, reply, without_telnet
 from pystack.apps.ftp.transfer import Progress
@@ -96,6 +96,8 @@ class Session:
         self._held: deque[bytes] = deque()  # commands that came during a transfer
         self._wrong_commands = 0
         self._lingering = 0
+        self._discards: set[trio.CancelScope] = set()  # one for each upload that is not kept
+        self._all_discarded = trio.Event()  # of those that there were
         self._nursery: trio.Nursery | None = None  # None: it has not begun
         self._progress: Progress | None = None  # of the transfer that there is
         self._code = 0  # of the last reply
@@ -145,6 +147,10 @@ class Session:
                 if line is None:
                     break
                 await self._obey(line)
+            if self._discards and self.is_over:
+                # RFC 959 section 4.1.1, QUIT: a transfer comes to its end before.
+                await self.lines.flush()
+                await self._all_discarded.wait()
             await self.lines.finish()
         except SilentPeerError:
             await self.say(421, "Nothing was asked for too long; good-bye")
@@ -164,6 +170,9 @@ class Session:
         while True:
             try:
                 return await self.lines.next_line(patience_s)
+            except SilentPeerError:
+                if not self._discards:  # else it has not done with sending
+                    raise
             except LineTooLongError:
                 await self._refuse(RefusedError(500, "The line is too long"))
                 if self.is_over:
@@ -279,9 +288,10 @@ class Session:
             self._progress = None
             channel.close()
             if transfer.stream is not None:
-                if transfer.is_discarded:
+                is_discarded = transfer.is_discarded and not transfer.is_aborted
+                if is_discarded and len(self._discards) < limits.DISCARDS:
                     # Clients that write look for no reply: cut off, they would not hear why.
-                    await self.let_go(transfer.stream, max_bytes=limits.DISCARDED_BYTES)
+                    self._discard(transfer.stream)
                 else:
                     await cut(transfer.stream)
         await self.say(*transfer.outcome)
@@ -324,20 +334,43 @@ class Session:
         else:
             self._held.append(line)
 
-    async def let_go(self, stream: trio.abc.HalfCloseableStream, *, max_bytes: int) -> None:
+    async def finish_sending(self, stream: trio.abc.HalfCloseableStream) -> None:
         """End a data connection in order: beside the session, as long as there are few."""
         if self._lingering >= limits.LINGERING:
-            await let_go(stream, max_bytes=max_bytes)
+            await let_go(stream)
             return
         self._lingering += 1
 
         async def linger() -> None:
             try:
-                await let_go(stream, max_bytes=max_bytes)
+                await let_go(stream)
             finally:
                 self._lingering -= 1
 
         self.start_soon(linger)
+
+    def _discard(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Read a data connection to its end, beside the session."""
+        scope = trio.CancelScope()
+        if not self._discards:
+            self._all_discarded = trio.Event()
+        self._discards.add(scope)
+
+        async def read_on() -> None:
+            try:
+                with scope:
+                    await discard(stream)
+            finally:
+                self._discards.remove(scope)
+                if not self._discards:
+                    self._all_discarded.set()
+
+        self.start_soon(read_on)
+
+    def abort_discards(self) -> None:
+        """Cut off the uploads that cannot be kept, which the client may still be sending."""
+        for scope in self._discards:
+            scope.cancel()
 
     async def protect(self, stream: trio.abc.HalfCloseableStream) -> trio.abc.HalfCloseableStream:
         """Return the data connection as the client wants it: in TLS, or as it is."""
@@ -409,5 +442,5 @@ class _Transfer:
             self.stream = None
         else:
             stream, self.stream = self.stream, None
-            await self._session.let_go(stream, max_bytes=limits.LINGER_BYTES)
+            await self._session.finish_sending(stream)
         return said
