@@ -16,11 +16,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
-from queue import Empty, SimpleQueue
 from random import Random
-from threading import Lock
 from typing import Final, TypeVar, TypeVarTuple
 
 import trio
@@ -33,6 +31,7 @@ from pystack.core.units import parse_time_s
 from pystack.runtime.driver import orphans
 from pystack.runtime.driver.checks import Checks
 from pystack.runtime.driver.driver import Waiter, check_paused
+from pystack.runtime.driver.gate import Gate
 from pystack.runtime.driver.stepping import Stepped, run_one
 from pystack.runtime.driver.waiting import all_tasks, parked_by, waiting_tasks
 from pystack.runtime.hints import check_called_later, explain
@@ -47,8 +46,6 @@ _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sle
 _ROUNDS: Final = 3
 # How far to go without a look at what is to happen: nearly all waits are shorter.
 _FIRST_LOOK_S: Final = 1.0
-# While time stands still: how long until a signal of the machine is seen to.
-_LOOK_UP_S: Final = 0.1
 
 
 class DeadlockError(PystackError, RuntimeError):
@@ -61,51 +58,6 @@ class DeadlockError(PystackError, RuntimeError):
 
 class VirtualTimeoutError(PystackError, TimeoutError):
     """The run did not end within the virtual time that it was given."""
-
-
-class Gate:
-    """What a run stops at, where somebody in another thread wants something, or time is paused.
-
-    It is queued like a task that is to be woken, which is how a run of events is ended; so while
-    nobody is there it costs nothing.
-    """
-
-    __slots__ = ("_calls", "_lock", "_woken", "attended")
-
-    def __init__(self, woken: deque[Waiter | Gate]) -> None:
-        self.attended = 0  # how many there are who may want something
-        self._woken = woken
-        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._lock = Lock()  # what is wanted, and the gate's places in the queue, belong together
-
-    def post(self, call: Callable[[], object]) -> None:
-        """Want something. From any thread."""
-        with self._lock:
-            self._calls.put(call)
-            self._woken.append(self)
-
-    def resume(self) -> None:
-        """Do all that is wanted."""
-        wanted: list[Callable[[], object]] = []
-        with self._lock:
-            while not self._calls.empty():
-                wanted.append(self._calls.get_nowait())
-            self._leave()
-        for call in wanted:
-            call()
-
-    def wait(self) -> None:
-        """Do the next that is wanted; come back without, after a while."""
-        with suppress(Empty):
-            call = self._calls.get(timeout=_LOOK_UP_S)
-            call()
-        with self._lock:
-            self._leave()
-
-    def _leave(self) -> None:
-        # It would look as if a task were ready.
-        while self in self._woken:
-            self._woken.remove(self)
 
 
 class VirtualClock(trio.abc.Clock):
@@ -182,7 +134,7 @@ class VirtualDriver:
         """Let time stand still: no event happens, and no deadline comes. Tasks that can run do."""
         if not self.paused:
             self.paused = True
-            self._woken.append(self._gate)  # ends a run of events
+            self._gate.stop()
 
     def resume(self) -> None:
         """Let it go on."""
@@ -257,24 +209,18 @@ class VirtualDriver:
             or self._runner.entry_queue.size()
         ):
             return False
-        woken = self._woken
+        woken, gate = self._woken, self._gate
         try:
             if self.checks:
                 self.checks.look()
-            if woken or (self.look is not None and self.look()):
-                if woken:
-                    woken.popleft().resume()
+            if (woken and self._resume_next()) or (self.look is not None and self.look()):
                 return True
-            if self.paused and self._stand(deadline):
-                return True
-            self._pass_time(deadline)
-            # Somebody in another thread wants something: time goes on at the same place after it.
-            while woken and woken[0] is self._gate:
-                self._gate.resume()
-                if self.paused and self._stand(deadline):
-                    return True
-                if not woken and not self._is_task_ready():
-                    self._pass_time(deadline)
+            # Where somebody in another thread wants something, time goes on at the same place
+            # after it; tasks that the last event has made ready go first.
+            while not ((gate.is_rung or self.paused) and self._stand(deadline)):
+                self._pass_time(deadline)
+                if not gate.is_rung:
+                    break
         except BaseException as error:
             # Of an event (pytest's outcomes and SystemExit are no Exceptions), or of a signal.
             if self._is_ending and isinstance(error, DeadlockError):
@@ -284,8 +230,27 @@ class VirtualDriver:
             return True
         # At the deadline, Trio cancels what it is the deadline of before a task is woken.
         if woken and self.scheduler.now < deadline and not self._runner.runq:
-            woken.popleft().resume()
+            self._resume_next()
         return True
+
+    def _resume_next(self) -> bool:
+        """Resume the task that was woken first; False: there is none, only the gate."""
+        woken, gate = self._woken, self._gate
+        waiter = woken.popleft()
+        while waiter is gate:
+            is_alone = gate.is_alone()
+            woken.append(gate)  # who posts is served between two events: after all tasks
+            if is_alone:
+                return False
+            waiter = woken.popleft()
+        assert not isinstance(waiter, Gate)
+        waiter.resume()
+        return True
+
+    def _has_task(self) -> object:
+        """Tell whether a task is ready, whatever somebody in another thread wants."""
+        runner = self._runner
+        return runner.runq or runner.entry_queue.size() or not self._gate.is_alone()
 
     def _waits_for_threads(self) -> bool:
         works = _a_thread_works()
@@ -322,13 +287,21 @@ class VirtualDriver:
     def _stand(self, deadline: float) -> bool:
         """Do what is asked for from other threads, until a task is ready or time may go on.
 
-        Returns whether Trio has something to do. Between two steps it has no turn unless one made
-        a task ready, as when time goes on by itself: so the order is the same. Raises
-        DeadlockError where nobody is there to let time go on.
+        Returns whether Trio has something to do. Between two calls it has no turn unless one made
+        a task ready, as when time goes on by itself: so the order is the same, at whatever moment
+        somebody calls. Raises DeadlockError where nobody is there to let time go on.
         """
         gate, scheduler = self._gate, self.scheduler
-        gate.resume()
-        while self.paused:
+
+        def is_over() -> object:
+            return self._has_task() or (
+                scheduler.now >= deadline and scheduler.next_at() > deadline
+            )
+
+        gate.resume(is_over)
+        while not is_over():
+            if not self.paused:
+                return False
             if not gate.attended:
                 self.paused = False  # a program may clean up
                 raise DeadlockError(
@@ -336,12 +309,7 @@ class VirtualDriver:
                     f"{waiting_tasks(self._task)}"
                 )
             gate.wait()
-            is_over = scheduler.now >= deadline and scheduler.next_at() > deadline
-            if is_over or self._is_task_ready():
-                return True
-            if not self.paused:
-                gate.resume()  # what came meanwhile may be a pause
-        return False
+        return True
 
     def _run_on(self, deadline: float, began_at: float) -> None:
         """Run events until a task is ready. No deadline is near that would end that.

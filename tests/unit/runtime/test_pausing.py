@@ -84,6 +84,10 @@ def run_of_scenario(path: Path, work: Callable[[Caller], None] | None) -> tuple[
 
     pystack.run(main, seed=3)
     assert sum("got" in line for line in lines) == 25
+    return digests(path, lines)
+
+
+def digests(path: Path, lines: list[str]) -> tuple[str, str]:
     capture = hashlib.sha256(path.read_bytes()).hexdigest()
     return capture, hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -119,6 +123,29 @@ def test_looking_and_pausing_now_and_then_changes_no_byte(tmp_path: Path) -> Non
 
     plain = run_of_scenario(tmp_path / "plain.pcap", None)
     assert run_of_scenario(tmp_path / "looked.pcap", look) == plain
+
+
+def test_a_call_that_comes_before_a_task_is_woken_waits_for_that_task(tmp_path: Path) -> None:
+    """Always one more is wanted, as by a thread that is quicker than this one at each moment."""
+    steps: list[Stepped] = []
+
+    async def main() -> None:
+        driver = trio.lowlevel.current_clock().driver  # type: ignore[attr-defined]
+
+        def step() -> None:
+            driver.post(step if len(steps) < 449 else driver.resume)
+            steps.append(driver.step())
+
+        driver.pause()
+        driver.attend(attended=True)
+        driver.post(step)
+        await scenario.main(3, tmp_path / "steps.pcap", lines)
+        driver.attend(attended=False)
+
+    plain, lines = run_of_scenario(tmp_path / "plain.pcap", None), list[str]()
+    pystack.run(main, seed=3)
+    assert digests(tmp_path / "steps.pcap", lines) == plain
+    assert len(steps) == 450
 
 
 async def crowd(log: list[str]) -> None:
