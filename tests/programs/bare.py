@@ -3,9 +3,10 @@
 For a process of its own, and before pystack is imported.
 """
 
+import asyncio  # noqa: F401 - this and the next are Python's own: they may have what is here
 import os
 import select
-import shutil  # noqa: F401 - this and the next are Python's own: they may have what is here
+import shutil  # noqa: F401
 import signal
 import socket
 import subprocess  # noqa: F401
