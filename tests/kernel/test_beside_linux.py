@@ -13,8 +13,8 @@ SCRIPTS: Final = Path(__file__).resolve().parent.parent.parent / "scripts"
 # A flow of a second and a half, measured after its first half second
 CODE: Final = """
 import trio, beside_linux
-beside_linux.UP_S, beside_linux.WARM_S, beside_linux.FLOWS_S = 6.0, 0.5, 1.5
-found = trio.run(beside_linux.linux, beside_linux.Line("cubic"), 1)
+beside_linux.UP_S, beside_linux.WARM_S = 6.0, 0.5
+found = trio.run(beside_linux.linux, beside_linux.Line("cubic", flows_s=1.5), 1)
 print(found.measures["utilization"])
 """
 
