@@ -1,4 +1,4 @@
-"""scripts/bench from end to end, on a few rows and for a blink of an eye."""
+"""scripts/bench from end to end, on a few rows and for a short while."""
 
 import json
 import os
@@ -25,7 +25,8 @@ def test_a_row_has_every_column_and_ratios_come_first(
     netns: NetworkNamespace, tmp_path: Path
 ) -> None:
     file = tmp_path / "bench.json"
-    said = bench(netns, "--only", "bulk-up,ping", "--seconds", "0.1", "--json", os.fspath(file))
+    # In 0.1 s, a busy machine may let no byte through: that is a failure of the bench, rightly.
+    said = bench(netns, "--only", "bulk-up,ping", "--seconds", "0.5", "--json", os.fspath(file))
     text = said.stdout.decode()
     assert text.index("of bare") < text.index("figures") < text.index("Mbit/s")
     assert text.index("Mbit/s") < text.index("aim ") < text.index("clients:")

@@ -54,7 +54,7 @@ def test_so_they_do_of_an_address_that_nobody_has(
     netns: NetworkNamespace, stack_up: StackUp
 ) -> None:
     stack_up()
-    words = ("-c", "1", "-W", "5")
+    words = ("-c", "1", "-W", "20")
     real = netns.run(["ping", *words, "10.77.0.9"], expect=1).stdout.decode()
     place = ("--address", "10.78.0.2/24", "--host-address", "10.78.0.1/24")
     ours = netns.run([*OURS, *place, *words, "10.78.0.9"], expect=1).stdout.decode()
