@@ -105,7 +105,9 @@ def messy(what: str) -> dict[str, float | str]:
     found = {
         "threads": threading.active_count(),
         "folder": str(Path.cwd().name),
-        "variable": os.environ.get("LEFT", ""),
+        "variable": os.environ.get("LEFT", "") + os.popen("echo $LEFT").read().strip(),
+        "environment": isinstance(os.environ, dict),
+        "handled": signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL,
         "path": sys.path.count("/left"),
         "output": sys.stdout.fileno(),
         "input": len(sys.stdin.read()),
@@ -133,6 +135,10 @@ def messy(what: str) -> dict[str, float | str]:
             os.chdir("/")
         case "variable":
             os.environ["LEFT"] = "yes"
+        case "environment":
+            os.environ = {"LEFT": "yes"}  # type: ignore[assignment] # noqa: B003
+        case "handler":
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         case "path":
             sys.path.insert(0, "/left")
     return found

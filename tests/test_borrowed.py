@@ -153,6 +153,9 @@ BORROWED: Final = (
     Borrowed("pytest", "_pytest.terminal:TerminalReporter", ("stats",), "testing/seeds_told.py"),
     Borrowed("pytest", "_pytest._io:TerminalWriter", ("_file",), "testing/exploring.py"),
     # Python's own
+    # What a point may have changed, looked at after each
+    Borrowed("", "os:environ", ("_data",), "experiments/running/child.py"),
+    Borrowed("", "_signal", ("getsignal",), "experiments/running/child.py"),
     Borrowed("", "sys", ("_getframe",), "runtime/socket/seal.py"),
     # Sockets of programs that are not written for Trio
     Borrowed("", "socket:socket", ("_sendfile_use_send",), "runtime/socket/plain_socket.py"),

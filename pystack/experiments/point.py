@@ -21,7 +21,7 @@ from typing import Final, cast
 from pystack.core.errors import ConfigError, PystackError, one_line
 from pystack.experiments.bundle import INSTALLED
 from pystack.experiments.experiment import Experiment, canonical
-from pystack.experiments.functions import function_of
+from pystack.experiments.functions import AnyFunction, function_of
 from pystack.experiments.labs import run_lab_at
 from pystack.experiments.model import FunctionBase, Outcome, Point, Track, Value
 from pystack.experiments.results.series import pack_series
@@ -43,17 +43,18 @@ class _WrongResultError(PystackError):
     """What a function returned is no measurement."""
 
 
-def run_point(experiment: Experiment, point: Point) -> Outcome:
+def run_point(experiment: Experiment, point: Point, function: AnyFunction | None = None) -> Outcome:
     """Run one point and say what came of it: it raises nothing but KeyboardInterrupt.
 
     The files of the experiment are unpacked here. Time and memory are for the caller to limit.
+    `function`: what `function_of` has found already; None: it is looked for.
     """
     # In the order of their names: what a function of any parameters makes of them does not depend
     # on the order in which an experiment has its own, which may be another when it grows.
     run = Run(dict(sorted(experiment.values(point).items())), point.seed)
     try:
         with _seeded(point.seed):
-            measures, tracks = _measured(experiment, run)
+            measures, tracks = _measured(experiment, run, function)
         series = pack_series(tracks)
     except _WrongResultError as error:
         return Outcome("wrong_result", _cut(str(error)))
@@ -80,11 +81,13 @@ def digest_of(measures: Mapping[str, Value | None], tracks: Iterable[Track]) -> 
     return digest.hexdigest()
 
 
-def _measured(experiment: Experiment, run: Run) -> tuple[dict[str, Value | None], Sequence[Track]]:
+def _measured(
+    experiment: Experiment, run: Run, function: AnyFunction | None
+) -> tuple[dict[str, Value | None], Sequence[Track]]:
     """Run it; return what is measured, and the time series. Raises what the program raises."""
     meter = experiment.meter()
     with nullcontext() if meter is None else meter:
-        returned = list(_run(experiment, run))
+        returned = list(_run(experiment, run, function))
     found: dict[str, Value | None] = {}
     if len(returned) > MEASURES_MAX:
         raise _WrongResultError(
@@ -101,14 +104,16 @@ def _measured(experiment: Experiment, run: Run) -> tuple[dict[str, Value | None]
     return found, (*tracks, *run.tracks)
 
 
-def _run(experiment: Experiment, run: Run) -> Iterable[tuple[object, object]]:
+def _run(
+    experiment: Experiment, run: Run, function: AnyFunction | None
+) -> Iterable[tuple[object, object]]:
     """Run the base; return names and values of what it returned, not looked at yet."""
     base = experiment.base
     if not isinstance(base, FunctionBase):
         if experiment.folder is None:
             raise ConfigError("the files of the experiment have not been unpacked")
         return run_lab_at(base, experiment.bundle, experiment.folder, run.parameters, run)
-    function = function_of(base, experiment.folder)
+    function = function or function_of(base, experiment.folder)
     call = partial(function, **run.parameters, **offered(function, {"seed": run.seed, "run": run}))
     if inspect.iscoroutinefunction(function):
         returned: object = run_in_virtual_time(

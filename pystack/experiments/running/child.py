@@ -19,12 +19,13 @@ import sys
 import threading
 import time
 import warnings
+from _signal import getsignal  # type: ignore[import-not-found] # signal's makes enums, of 64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from pystack.experiments.experiment import Experiment
-from pystack.experiments.functions import function_of
+from pystack.experiments.functions import AnyFunction, function_of
 from pystack.experiments.model import FunctionBase, Outcome, Point
 from pystack.experiments.point import run_point
 from pystack.experiments.running import framing
@@ -78,13 +79,15 @@ class _Serving:
         self._experiment.unpack(self._folder)
         os.chdir(self._folder)
         self._memory_bytes = self._experiment.limits.memory_bytes
-        self._environment = dict(os.environ)
+        self._environ = os.environ
+        self._environment = dict(_variables())
         self._path = list(sys.path)
         self._networks = _Networks()
         self._descriptors = _descriptors()
         self._state = _State()
         self._said = os.dup(2)
         self._is_first = True  # no point has been run yet
+        self._function: AnyFunction | None = None  # None: not imported yet, or it is a lab
         self._numpy_chance = NumpyChance()
 
     def run(self, head: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
@@ -125,14 +128,14 @@ class _Serving:
         if self._is_first and isinstance(base, FunctionBase):
             # What its module draws when it is imported is not to be missing from later runs.
             with contextlib.suppress(BaseException):  # told when it is called
-                function_of(base, self._experiment.folder)
+                self._function = function_of(base, self._experiment.folder)
         random.seed(seed)
         self._numpy_chance.seed(seed)
 
     def _outcome(self, point: Point) -> Outcome:
         try:
             with warnings.catch_warnings():
-                return run_point(self._experiment, point)
+                return run_point(self._experiment, point, self._function)
         except BaseException as error:  # the program's own SystemExit, or KeyboardInterrupt
             told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return Outcome("raised", told)
@@ -147,9 +150,10 @@ class _Serving:
     def _left(self, outcome: Outcome) -> str:
         """Put back what can be, and return what a point has left behind; "": nothing."""
         sys.path[:] = self._path
-        if os.environ != self._environment:
+        os.environ = self._environ  # noqa: B003 - it may have been another object
+        if _variables() != self._environment:
             os.environ.clear()
-            os.environ.update(self._environment)
+            os.environb.update(self._environment)
         if outcome.ended == "memory_limit":
             return "no memory"
         try:
@@ -184,7 +188,7 @@ class _State:
         self._mask = _umask()
         self._builtins = dict(vars(builtins))
         self._modules = set(sys.modules)
-        self._signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        self._signals = {number: getsignal(number) for number in signal.valid_signals()}
         self._traced = sys.gettrace(), sys.getprofile()
         self._recursion = sys.getrecursionlimit()
 
@@ -200,7 +204,7 @@ class _State:
         for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
         for number, handler in self._signals.items():
-            if signal.getsignal(number) is not handler and handler is not None:
+            if getsignal(number) is not handler and handler is not None:
                 signal.signal(number, handler)
         return (
             not any(stream.closed for stream in self._streams)
@@ -223,6 +227,11 @@ class _State:
 
         names = ("NOFILE", "AS", "FSIZE", "CPU", "STACK")
         return [resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in names]
+
+
+def _variables() -> dict[bytes, bytes]:
+    """Return the environment as it is kept: to decode it took as long as to end a network."""
+    return os.environ._data  # type: ignore[attr-defined, no-any-return]
 
 
 def _umask() -> int:

@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -106,7 +105,7 @@ class Store:
                 file.parent.mkdir(exist_ok=True)
                 write_whole(file, outcome.series)
             timing = {"parameters": dict(point.parameters), "seed": point.seed}
-            self._timings.add(json.dumps(timing | asdict(done.timing), separators=(",", ":")))
+            self._timings.add(json.dumps(timing | done.timing.to_json(), separators=(",", ":")))
             self._rows.add(line_of(point, outcome))
         self._kept.take(self._order.places_of(point), outcome.ended)
         if self._pending_since is None:

@@ -35,6 +35,10 @@ class Timing:
     attempts: int  # how often it was tried
     where: str = ""  # the worker of a cluster; "": this machine
 
+    def to_json(self) -> dict[str, object]:
+        """Return it by its names; `asdict` copies deeply, and took as long as to write it down."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -152,7 +152,8 @@ def has_ended(pid: int) -> bool:
 
 
 def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
-    whats = ["thread", "process", "daemon", "network", "folder", "variable", "path", "nothing"]
+    whats = ["thread", "process", "daemon", "network", "folder", "variable", "environment"]
+    whats += ["handler", "path", "nothing"]
     run(Experiment(messy, {"what": whats}), to=tmp_path, processes=1)
     rows = rows_of(tmp_path)
     for row in rows.values():
@@ -160,6 +161,7 @@ def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
         measures = row.measures
         assert measures["threads"] == 1
         assert (measures["variable"], measures["path"], measures["input"]) == ("", 0, 0)
+        assert (measures["environment"], measures["handled"]) == (False, False)
         assert measures["output"] == 1
         assert measures["folder"].isdigit()
     for number in (1, 2):
