@@ -105,7 +105,8 @@ def messy(what: str) -> dict[str, float | str]:
     found = {
         "threads": threading.active_count(),
         "folder": str(Path.cwd().name),
-        "variable": os.environ.get("LEFT", "") + os.popen("echo $LEFT").read().strip(),
+        "variable": os.environ.get("LEFT", ""),
+        "known to others": subprocess.run(["sh", "-c", "exit ${LEFT:-0}"]).returncode,
         "environment": isinstance(os.environ, dict),
         "handled": signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL,
         "path": sys.path.count("/left"),
@@ -134,9 +135,9 @@ def messy(what: str) -> dict[str, float | str]:
         case "folder":
             os.chdir("/")
         case "variable":
-            os.environ["LEFT"] = "yes"
+            os.environ["LEFT"] = "1"
         case "environment":
-            os.environ = {"LEFT": "yes"}  # type: ignore[assignment] # noqa: B003
+            os.environ = {"LEFT": "1"}  # type: ignore[assignment] # noqa: B003
         case "handler":
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         case "path":

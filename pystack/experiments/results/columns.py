@@ -7,7 +7,9 @@ a whole number beyond 64 bits among them is rounded to a float.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from pystack.core.errors import ConfigError
@@ -26,6 +28,9 @@ UNITS: Final = {
     "_segments": "segments",
 }
 
+# Types of Arrow -> how `array` calls them.
+_CODES: Final = {"int32": "i", "int64": "q", "uint64": "Q", "double": "d"}
+_TEXT_BYTES: Final = 2**31 - 1  # the most of one column's texts, by how Arrow counts
 _INT64: Final = range(-(2**63), 2**63)
 _UINT64: Final = range(2**64)
 
@@ -55,19 +60,18 @@ def find(name: str, columns: Sequence[str], what: str) -> str:
 
 def array_of(values: Sequence[Value | None], *, exact: bool) -> Any:  # noqa: ANN401 - of pyarrow
     """Return a column of pyarrow. `exact`: rather text than another number."""
-    pa = need("pyarrow", "Parquet")
     there = [value for value in values if value is not None]
     kinds = {type(value) for value in there}
     if not there:
-        return pa.array(values, pa.float64())
+        return _packed("double", values)
     if kinds == {bool}:
-        return pa.array(values, pa.bool_())
+        return _packed("bool", values)
     if kinds == {int} and (whole := _whole(there)):
-        return pa.array(values, getattr(pa, whole)())
+        return _packed(whole, values)
     is_number = kinds <= {int, float} and not (exact and kinds == {int})
     if is_number and (floats := _floats(values, exact=exact)) is not None:
-        return pa.array(floats, pa.float64(), from_pandas=False)
-    return pa.array([None if value is None else text_of(value) for value in values], pa.string())
+        return _packed("double", floats)
+    return _packed("string", [None if value is None else text_of(value) for value in values])
 
 
 def text_of(value: Value) -> str:
@@ -81,7 +85,45 @@ def text_of(value: Value) -> str:
 
 def texts_of(values: Iterable[str]) -> Any:  # noqa: ANN401 - of pyarrow
     """Return a column of texts."""
-    return need("pyarrow", "Parquet").array(list(map(text_of, values)), "string")
+    return _packed("string", list(map(text_of, values)))
+
+
+def numbers_of(values: array[Any]) -> Any:  # noqa: ANN401 - of pyarrow
+    """Return a column of numbers, none of which is missing. They are not copied."""
+    pa = need("pyarrow", "Parquet")
+    kind = next(kind for kind, code in _CODES.items() if code == values.typecode)
+    return pa.Array.from_buffers(
+        pa.type_for_alias(kind), len(values), [None, pa.py_buffer(values)], null_count=0
+    )
+
+
+def _packed(kind: str, values: Sequence[Any]) -> Any:  # noqa: ANN401 - of pyarrow
+    """Return values of one type as a column; some may be missing.
+
+    `pyarrow.array` would load pandas, to see whether it is given any of its: that is 0.2 s for each
+    process that has time series, and for each sweep as it ends.
+    """
+    pa = need("pyarrow", "Parquet")
+    is_there = [value is not None for value in values]
+    there = None if all(is_there) else pa.py_buffer(_bits(is_there))
+    if kind == "string":
+        texts = [b"" if value is None else value.encode() for value in values]
+        ends = list(accumulate(map(len, texts), initial=0))
+        if ends[-1] > _TEXT_BYTES:
+            return pa.array(values, pa.string())  # in chunks
+        buffers = [pa.py_buffer(array("i", ends)), pa.py_buffer(b"".join(texts))]
+    elif kind == "bool":
+        buffers = [pa.py_buffer(_bits(values))]
+    else:
+        numbers = array(_CODES[kind], [0 if value is None else value for value in values])
+        buffers = [pa.py_buffer(numbers)]
+    return pa.Array.from_buffers(pa.type_for_alias(kind), len(values), [there, *buffers])
+
+
+def _bits(truths: Sequence[bool | None]) -> bytes:
+    """Return truths as Arrow has them: a bit for each, the least significant one first."""
+    digits = "".join("1" if truth else "0" for truth in reversed(truths))
+    return int(digits or "0", 2).to_bytes((len(truths) + 7) // 8, "little")
 
 
 def _whole(values: Sequence[Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.experiments.model import Track
-from pystack.experiments.results.columns import text_of
+from pystack.experiments.results.columns import numbers_of, text_of, texts_of
 
 SERIES: Final = "series"  # the folder
 COLUMNS: Final = ("series", "subject", "unit", "time_s", "value")
@@ -49,15 +50,12 @@ def pack_series(tracks: Sequence[Track]) -> bytes | None:
     for name in _NAMES:
         words = [text_of(getattr(track, name)) for track in tracks]
         known = list(dict.fromkeys(words))
-        indices: list[int] = []
+        indices = array("i")
         for word, length in zip(words, lengths, strict=True):
-            indices += [known.index(word)] * length
-        columns[name] = pa.DictionaryArray.from_arrays(
-            pa.array(indices, pa.int32()), pa.array(known, pa.string())
-        )
+            indices += array("i", [known.index(word)]) * length
+        columns[name] = pa.DictionaryArray.from_arrays(numbers_of(indices), texts_of(known))
     for name, part in (("time_s", "times_s"), ("value", "values")):
-        parts = [pa.array(getattr(track, part), pa.float64()) for track in tracks]
-        columns[name] = pa.concat_arrays(parts)
+        columns[name] = pa.concat_arrays([numbers_of(getattr(track, part)) for track in tracks])
     return parquet_bytes(pa.table(columns))
 
 

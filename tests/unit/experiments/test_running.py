@@ -161,7 +161,8 @@ def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
         measures = row.measures
         assert measures["threads"] == 1
         assert (measures["variable"], measures["path"], measures["input"]) == ("", 0, 0)
-        assert (measures["environment"], measures["handled"]) == (False, False)
+        assert (measures["environment"], measures["known to others"]) == (False, 0)
+        assert not measures["handled"]
         assert measures["output"] == 1
         assert measures["folder"].isdigit()
     for number in (1, 2):

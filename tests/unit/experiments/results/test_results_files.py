@@ -19,7 +19,7 @@ from made_results import described, folder_of, sweep
 
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Outcome, Point, Track, Value
-from pystack.experiments.results.columns import array_of, bare, find, unit_of
+from pystack.experiments.results.columns import array_of, bare, find, text_of, unit_of
 from pystack.experiments.results.journal import Row, entries, line_of, read_rows
 from pystack.experiments.results.reading import Results
 from pystack.experiments.results.series import pack_series, read_series
@@ -260,6 +260,45 @@ def test_results_are_read_and_written_by_one_thread(tmp_path: Path) -> None:
         tmp_path, {"rate": (1, 2, 3)}, lambda point, _: {"a": point.seed, "b": 0.5}, tracks=tracks
     )
     subprocess.run([sys.executable, "-c", _READS, folder], check=True)
+
+
+_WRITES: Final = """
+import sys
+from array import array
+from pathlib import Path
+from pystack.experiments.model import Track
+from pystack.experiments.results.series import pack_series
+from pystack.experiments.results.table import write_rows
+write_rows(Path(sys.argv[1]))
+assert pack_series([Track("queue", "a", "", array("d", [1]), array("d", [3]))])
+assert "pyarrow" in sys.modules
+assert "pandas" not in sys.modules, "each process of a sweep would load it"
+"""
+
+
+def test_results_are_written_without_pandas(tmp_path: Path) -> None:
+    def measured(point: Point, _rng: Random) -> dict[str, Value | None]:
+        return {"a": point.seed, "b": 0.5, "c": "x", "d": point.seed > 1, "e": None}
+
+    folder = sweep(tmp_path, {"rate": (1, 2, 3), "control": ("cubic", "bbr")}, measured)
+    subprocess.run([sys.executable, "-c", _WRITES, folder], check=True)
+
+
+@given(
+    st.one_of(
+        st.lists(st.none() | kind, max_size=40)
+        for kind in (st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), TEXTS)
+    )
+)
+def test_a_column_is_what_pyarrow_makes_of_the_same(values: list[Value | None]) -> None:
+    column = array_of(values, exact=True)
+    column.validate(full=True)
+    texts = pa.types.is_string(column.type)
+    wanted = [v if v is None or not texts else text_of(v) for v in values]
+    assert column.equals(pa.array(wanted, column.type)) or any(
+        isinstance(value, float) and math.isnan(value) for value in values
+    )
+    assert column.null_count == values.count(None)
 
 
 def test_no_series_make_no_file() -> None:
