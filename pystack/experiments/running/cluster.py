@@ -1,8 +1,8 @@
 """The workers of a Dask cluster: points go out in chunks, and outcomes come straight from workers.
 
 The scheduler sees which chunk is where, and nothing of what comes out. At any time there are a few
-chunks a thread of the workers, each of one or two seconds' work, so that a million points are no more
-to it than a hundred.
+chunks a thread of the workers, each of one or two seconds' work, so that a million points are no
+more to it than a hundred.
 """
 
 from __future__ import annotations
