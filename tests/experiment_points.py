@@ -58,7 +58,11 @@ def recovering(x: int, run: Run) -> float:
 
 
 def slow(x: int, wait_s: float = 0.1) -> dict[str, float]:
+    """Take a while; from the fifth point on until a file is there, if the environment names one."""
     time.sleep(wait_s)
+    if x >= 4 and (gate := os.environ.get("PYSTACK_TEST_GATE")):
+        while not Path(gate).exists():
+            time.sleep(0.01)
     return {"x_squared": x * x}
 
 

@@ -68,7 +68,7 @@ async def open_place(
 
     `by_program`: a program of the client opens that.
     """
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             pystack.Network(seed=7, subnet="10.77.0.0/24", subnet6="fd77::/64") as net,
             trio.open_nursery() as nursery,

@@ -145,8 +145,8 @@ async def place(
     ip: str = "4",
     **words: str,
 ) -> AsyncIterator[Place]:
-    """Run a rig; nothing in it may take longer than ten seconds."""
-    with trio.fail_after(10):
+    """Run a rig; nothing in it may take longer than a minute."""
+    with trio.fail_after(60):
         (listening,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         address: tuple[str, int] = listening.socket.getsockname()
         async with rig(address, tcp=tcp, tasks=tasks, ip=ip, **words) as made:

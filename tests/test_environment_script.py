@@ -66,7 +66,7 @@ class Checkout:
     def run(self, script: str, *words: str, status: int = 0) -> str:
         """Return what it says on standard error."""
         running = self.start(script, *words)
-        _, errors = running.communicate(timeout=30)
+        _, errors = running.communicate(timeout=120)
         assert running.returncode == status, errors
         return errors
 
@@ -117,13 +117,13 @@ def test_a_command_asks_for_what_it_needs(checkout: Checkout) -> None:
         "lab run plot": "run",
     }.items():
         running = checkout.start("pystack", *command.split())
-        said, _ = running.communicate(timeout=30)
+        said, _ = running.communicate(timeout=120)
         assert (command, said.strip()) == (command, wanted)
 
 
 def test_the_command_is_told_by_which_script_it_was_called(checkout: Checkout) -> None:
     running = checkout.start("pystack", "explain", "http://server/")
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=120)
     assert said == f"{checkout.folder}/scripts/pystack explain http://server/\n"
 
 
@@ -192,7 +192,7 @@ def test_two_that_start_at_once_make_one_environment(checkout: Checkout, tmp_pat
     assert second.stderr is not None
     assert second.stderr.readline().startswith("waiting for another set-up")
     go.write_text("\n")
-    assert [each.wait(timeout=30) for each in (first, second)] == [0, 0]
+    assert [each.wait(timeout=120) for each in (first, second)] == [0, 0]
     for each in (first, second):
         each.communicate()
     assert len(checkout.asked()) == 1

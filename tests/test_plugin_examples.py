@@ -60,7 +60,7 @@ def run(environment: dict[str, str], *args: str | Path) -> str:
         [sys.executable, *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env=environment,
     )
@@ -74,7 +74,7 @@ def refused(environment: dict[str, str], *args: str | Path) -> str:
         [sys.executable, "-m", "pystack", *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env=environment,
     )
@@ -196,7 +196,7 @@ def test_pystack_up_is_a_host_at_the_end_of_a_tunnel(
         async with pystack.Network(seed=1) as net:
             host = net.host("here", address="10.77.0.1/24")
             net.attach(host, lambda socket: UdpTunnel(socket, local=here, remote=there))
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 async with await host.open_tcp_stream("10.77.0.2", 79) as stream:
                     await stream.send_all(b"van\r\n")
                     return b"".join([part async for part in stream])
@@ -213,7 +213,7 @@ def test_pystack_up_is_a_host_at_the_end_of_a_tunnel(
             assert process.stdout.readline() == "ready: tunnel0 10.77.0.2 finger:79 fd77::2\n"
             assert trio.run(ask) == b"Van Jacobson, author of RFC 1323\r\n"
             process.terminate()
-            _, told = process.communicate(timeout=20)
+            _, told = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0

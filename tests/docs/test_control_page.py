@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,8 @@ def test_the_steps_of_the_page_are_those_of_its_lab(tmp_path: Path) -> None:
         return [sys.executable, "-m", "pystack", *words]
 
     env = {**os.environ, "XDG_RUNTIME_DIR": "", "PYTHONPATH": str(ROOT)}
-    socket = f"{tmp_path}/c.sock"
+    folder = tempfile.TemporaryDirectory()  # short, for the path of a socket
+    socket = f"{folder.name}/c.sock"
     lab = subprocess.Popen(
         pystack("lab", "run", "--virtual", "--paused", "--control-socket", socket, "steps.toml"),
         cwd=tmp_path,
@@ -49,8 +51,9 @@ def test_the_steps_of_the_page_are_those_of_its_lab(tmp_path: Path) -> None:
         asked = pystack("ctl", "--socket", socket, *words)
         done = subprocess.run(asked, env=env, capture_output=True, text=True, check=True)
         said += done.stdout.splitlines()
-    assert "bytes" in lab.communicate(timeout=60)[0]
+    assert "bytes" in lab.communicate(timeout=300)[0]
     assert lab.returncode == 0
+    folder.cleanup()
     assert len(shown) == len(said) - 1
     for line, found in zip(shown, said, strict=False):
         assert found.startswith(line.removesuffix("..."))

@@ -37,7 +37,7 @@ def free_ports(count: int, version: int = 4) -> list[int]:
 
 def run(main: Callable[[pystack.Network], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with pystack.Network(seed=7) as net:
                 await main(net)
 
@@ -68,7 +68,7 @@ class Stranger:
         )
         net.settle()
         self.socket.connect((LOOPBACK[version], port))
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
 
     def send(self, datagram: bytes) -> None:
         self.socket.send(datagram)

@@ -12,7 +12,7 @@ from pystack.apps.proxy.model import Proxy, ProxySpec
 from pystack.apps.proxy.proxies import Proxies
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
-SECONDS = 10  # until a test that hangs has failed
+SECONDS = 60  # until a test that hangs has failed
 
 
 async def echo(stream: trio.SocketStream) -> None:

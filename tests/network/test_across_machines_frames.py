@@ -246,7 +246,7 @@ def test_an_open_checksum_is_seen_at_the_other_end_or_filled_in(
     frame: Frame, offload: bool
 ) -> None:
     async def main() -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with two_sides(keys=(KEY, KEY), offload=offload) as (near, far):
                 seen: list[bytes] = []
                 for link in (near, far):

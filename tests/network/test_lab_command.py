@@ -26,7 +26,7 @@ def pystack(*args: str | Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "pystack", "lab", *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent.parent)])},
     )
@@ -115,7 +115,7 @@ def test_a_signal_ends_a_lab_in_real_time(lab: Path, number: signal.Signals) -> 
         try:
             assert process.stdout.readline().startswith("ready: ")
             process.send_signal(number)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=120) == 0
             assert process.stderr.read() == ""
         finally:
             process.kill()

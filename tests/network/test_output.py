@@ -39,7 +39,7 @@ def read_lines(lines: int, *args: str | Path) -> tuple[int, str]:
             for _ in range(lines):
                 assert process.stdout.readline()
             process.stdout.close()
-            return process.wait(timeout=30), process.stderr.read()
+            return process.wait(timeout=120), process.stderr.read()
         finally:
             process.kill()
 
@@ -66,7 +66,7 @@ def test_a_broken_pipe_of_a_programs_own_is_its_own_error(lab: Path, tmp_path: P
         [sys.executable, "-m", "pystack", "lab", "run", "--virtual", lab],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

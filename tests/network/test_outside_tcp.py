@@ -278,7 +278,7 @@ def test_two_hundred_connections_at_once() -> None:
 
 def test_hosts_behind_routers_of_a_lab_go_outside_too_and_reach_each_other() -> None:
     async def main() -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with pystack.Network(seed=7) as net:
                 near, far = net.host("near"), net.host("far")
                 r1, r2 = net.router("r1"), net.router("r2")
@@ -293,7 +293,7 @@ def test_hosts_behind_routers_of_a_lab_go_outside_too_and_reach_each_other() -> 
                     stream = await near.open_tcp_stream("192.0.2.254", port)
                     await stream.send_all(b"out")
                     assert await stream.receive_some() == b"out"
-                    assert await near.ping("far") < 1
+                    assert await near.ping("far", timeout_s=9) < 9
                     # Nobody has it, but it is in a block of the lab: no way outside.
                     nobody = str(far.address).rsplit(".", 1)[0] + ".77"
                     with trio.move_on_after(0.05) as scope:
@@ -405,7 +405,7 @@ def test_a_way_that_is_closed_takes_everything_with_it_and_the_network_goes_on()
             assert outside.ground.left == left
             with pytest.raises(OSError, match="attempts to connect"):
                 await trio.open_tcp_stream(V4, published.port)
-            assert await place.client.ping("10.77.0.1") < 1
+            assert await place.client.ping("10.77.0.1", timeout_s=9) < 9
             with pytest.raises(ConnectionRefusedError):
                 await place.client.open_tcp_stream("10.77.0.1", 53)
             again = await place.net.outside(place.gateway, reach_loopback=True)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.trio
 def ask(listen: str) -> bytes:
     """Send something through a proxy, and return what comes back."""
     host, _, port = listen.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as sock:
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=60) as sock:
         sock.sendall(b"pandas")
         return sock.recv(100)
 
@@ -173,7 +173,7 @@ class Cli:
         self._session.headers["User-Agent"] = "toxiproxy-cli/2.12.0 linux/amd64"
 
     def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        answer = self._session.request(method, self._place.api + path, json=body, timeout=5)
+        answer = self._session.request(method, self._place.api + path, json=body, timeout=60)
         return answer.status_code, answer.json() if answer.content else None
 
 
@@ -277,7 +277,7 @@ def _example_of_a_configuration(cli: Cli, place: ProxyPlace) -> None:
     # Once more, as an application does when it starts: nothing changes, and nothing is cut.
     again = [{**each, "listen": proxy["listen"]} for each, proxy in zip(config, made, strict=True)]
     host, _, port = made[0]["listen"].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as sock:
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
         sock.sendall(b"before")
         assert sock.recv(100) == b"before"
         status, body = cli("POST", "/populate", again)
@@ -303,7 +303,7 @@ def _a_proxy_for_udp(cli: Cli, _place: ProxyPlace) -> None:
     ):
         for sock in (upstream, client):
             sock.bind(("127.0.0.1", 0))
-            sock.settimeout(5)
+            sock.settimeout(60)
         to = f"127.0.0.1:{upstream.getsockname()[1]}"
         _, proxy = cli("POST", "/proxies", {"name": "dns", "upstream": to, "protocol": "udp"})
         host, _, port = proxy["listen"].rpartition(":")
@@ -327,7 +327,7 @@ def _metrics(cli: Cli, place: ProxyPlace) -> None:
     # What ends the handshake is lost, which the data after it makes good.
     cli("PATCH", "/proxies/redis", {"link": {"to_upstream": {"drop": "2"}}})
     assert ask(proxy["listen"]) == b"pandas"
-    text = requests.get(f"{place.api}/metrics", timeout=5).text
+    text = requests.get(f"{place.api}/metrics", timeout=60).text
     values = dict(re.findall(r"^(\w+\{.*\}) (\d+)$", text, re.M))
     labels = f'listener="{proxy["listen"]}",proxy="redis",upstream="{place.upstream}"'
     for direction in ("upstream", "downstream"):
@@ -347,7 +347,7 @@ def _changes_hit_live_connections(cli: Cli, place: ProxyPlace) -> None:
     host, _, port = proxy["listen"].rpartition(":")
 
     def connected() -> socket.socket:
-        sock = socket.create_connection((host, int(port)), timeout=5)
+        sock = socket.create_connection((host, int(port)), timeout=60)
         sock.sendall(b"before")
         assert sock.recv(100) == b"before"
         return sock

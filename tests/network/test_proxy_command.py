@@ -48,18 +48,18 @@ def running(
 @contextmanager
 def upstream() -> Iterator[tuple[socket.socket, str]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         yield server, f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def dial(listen: str) -> socket.socket:
     host, port = listen.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the status, and what was said on standard error."""
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=120)
     return process.returncode, said
 
 
@@ -72,7 +72,7 @@ def test_it_waits_for_connections_and_a_second_signal_ends_them() -> None:
         listen, _, told = line.removeprefix("ready: ").strip().partition(" -> ")
         assert told == place
         with dial(listen) as client, server.accept()[0] as served:
-            served.settimeout(10)
+            served.settimeout(60)
             client.sendall(b"hello")
             assert served.recv(10) == b"hello"
             process.send_signal(signal.SIGINT)
@@ -120,7 +120,7 @@ def test_where_there_are_no_more_files_some_have_to_go_and_it_goes_on() -> None:
             client.sendall(b"hello")
             while True:  # those before have gone
                 with server.accept()[0] as served:
-                    served.settimeout(10)
+                    served.settimeout(60)
                     if served.recv(10) == b"hello":
                         break
         process.send_signal(signal.SIGTERM)
@@ -146,7 +146,7 @@ def test_a_file_is_read_again_when_it_changes_and_at_a_hangup(tmp_path: Path) ->
                     "nothing was changed"
                 )
                 client.sendall(b"hello")
-                served.settimeout(10)
+                served.settimeout(60)
                 assert served.recv(10) == b"hello"
 
 

@@ -30,10 +30,10 @@ both_backends = pytest.mark.parametrize("tasks", [False, True])
 
 @asynccontextmanager
 async def polling(*, tasks: bool = False) -> AsyncIterator[Poller]:
-    """Run a poller and its driver for ten seconds at most."""
+    """Run a poller and its driver for a minute at most."""
     driver = RealtimeDriver()
     poller = Poller(driver, tasks=tasks)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(driver.run)
             await nursery.start(poller.run)

@@ -63,7 +63,7 @@ async def place(handler: Handler) -> AsyncIterator[Place]:
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, handler, [listener])
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with rig(listener.socket.getsockname()) as made:
                 yield Place(made)
         nursery.cancel_scope.cancel()

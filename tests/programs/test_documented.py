@@ -41,7 +41,7 @@ def run_pytest(folder: Path, *words: str) -> str:
     if not entry_points(group="pytest11", name="pystack-net"):
         command += ["-p", "pystack.testing.plugin"]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=600, check=False
     ).stdout
 
 
@@ -76,7 +76,7 @@ def run_example(name: str) -> list[str]:
     """Run an example to its end and return its lines."""
     path = ROOT / "examples" / f"{name}.py"
     done = subprocess.run(
-        [sys.executable, path], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, path], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

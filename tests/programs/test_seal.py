@@ -135,7 +135,7 @@ def test_a_thread_from_before_is_nobodys_business() -> None:
     begin, done = threading.Event(), threading.Event()
 
     def in_thread() -> None:
-        begin.wait(10)
+        begin.wait(60)
         a_socket()
         done.set()
 
@@ -144,7 +144,7 @@ def test_a_thread_from_before_is_nobodys_business() -> None:
 
     async def program() -> None:
         begin.set()
-        assert done.wait(10)
+        assert done.wait(60)
 
     on_a_host(program)
     thread.join()

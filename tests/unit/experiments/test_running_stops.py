@@ -41,13 +41,21 @@ run(experiment, to=sys.argv[1], processes=2, on_progress=tell)
 class Sweep:
     """A sweep in a process of its own."""
 
-    def __init__(self, folder: Path, wait_s: float = 0.1, at_each: str = "pass") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wait_s: float = 0.1,
+        at_each: str = "pass",
+        gate: Path | None = None,
+    ) -> None:
         program = SWEEP.replace("WAIT_S", str(wait_s)).replace("AT_EACH", at_each)
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, str(folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Until it is there, no sweep is over, however slow the test is.
+            env={**os.environ, **({"PYSTACK_TEST_GATE": str(gate)} if gate else {})},
         )
 
     def until(self, done: int, *, is_ending: bool = False) -> None:
@@ -93,12 +101,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def test_of_a_sweep_that_is_killed_nothing_is_left_and_nothing_lost(
     sweeps: list[Sweep], whole: Results, tmp_path: Path
 ) -> None:
-    sweeps.append(sweep := Sweep(tmp_path))
+    sweeps.append(sweep := Sweep(tmp_path, gate=tmp_path / "gate"))
     sweep.until(3)
     children = {pid: os.pidfd_open(pid) for pid in children_of(sweep.process.pid)}
     folders = {os.readlink(f"/proc/{pid}/cwd") for pid in children}
     assert len(children) == 3  # two that run points, and the guard
     sweep.process.kill()
+    sweep.process.wait()  # it may be there for a moment, and keep the folder
     for descriptor in children.values():
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
@@ -119,18 +128,20 @@ def test_of_a_sweep_that_is_killed_nothing_is_left_and_nothing_lost(
 def test_the_first_ctrl_c_lets_runs_end_that_have_begun(
     sweeps: list[Sweep], tmp_path: Path
 ) -> None:
-    sweeps.append(sweep := Sweep(tmp_path))
+    sweeps.append(sweep := Sweep(tmp_path / "results", gate=tmp_path / "gate"))
     sweep.until(2)
     sweep.process.send_signal(signal.SIGINT)
+    sweep.until(2, is_ending=True)
+    (tmp_path / "gate").touch()
     _, said = sweep.end()
-    kept = numbers_in(tmp_path)
+    kept = numbers_in(tmp_path / "results")
     assert said == (
         f"pystack.experiments.running.sweep.Stopped: stopped: {len(kept)} of 12 runs are done and "
-        f"kept in {tmp_path}; resume goes on there (--resume)"
+        f"kept in {tmp_path / 'results'}; resume goes on there (--resume)"
     )
     assert 2 <= len(kept) < 12
     assert kept == list(range(len(kept))), "a run that had begun was thrown away"
-    assert (tmp_path / "rows.parquet").exists()
+    assert (tmp_path / "results" / "rows.parquet").exists()
 
 
 def test_ctrl_c_while_the_table_is_written_still_says_how_far_it_came(

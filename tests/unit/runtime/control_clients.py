@@ -31,7 +31,7 @@ def beside(
             for number in range(others):
                 net.host(f"other{number}")
             control = Control(net, may_change=may_change)
-            with offered(control, "test", path) as at, trio.fail_after(60):
+            with offered(control, "test", path) as at, trio.fail_after(300):
                 await trio.to_thread.run_sync(work, at)
             counted.update(control.counters)
 
@@ -43,7 +43,7 @@ def beside(
 def connected(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        client.settimeout(20)
+        client.settimeout(60)
         yield client
 
 

@@ -3,7 +3,9 @@
 import json
 import os
 import socket
+import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,16 @@ from pystack.runtime.control import places, server
 from pystack.runtime.control.control import Control, ControlError
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Give a short path, in place of pytest's: that of a Unix socket has 107 bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @pytest.fixture(autouse=True)
 def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a $XDG_RUNTIME_DIR of its own, which is short and private."""
+    """Give each test a $XDG_RUNTIME_DIR of its own, which is private."""
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))

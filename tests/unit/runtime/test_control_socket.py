@@ -4,7 +4,9 @@ import json
 import os
 import socket
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,9 +22,16 @@ from pystack.runtime.control.server import offered
 from pystack.runtime.device.limits import raise_open_files
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Give a short path, in place of pytest's: that of a Unix socket has 107 bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @pytest.fixture(autouse=True)
 def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a $XDG_RUNTIME_DIR of its own, which is short and private."""
+    """Give each test a $XDG_RUNTIME_DIR of its own, which is private."""
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
@@ -137,7 +146,8 @@ def test_nothing_else_is_replaced_or_followed(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_others_may_enter_is_refused(runtime_dir: Path) -> None:
-    (runtime_dir / "pystack").mkdir(mode=0o755)
+    (runtime_dir / "pystack").mkdir()
+    (runtime_dir / "pystack").chmod(0o755)  # whatever the umask is
     with pytest.raises(DeviceError, match="no directory of this user's alone"):
         places.default_path("x")
     (runtime_dir / "pystack").rmdir()
@@ -251,11 +261,11 @@ def test_a_client_that_never_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPat
     assert beside(work)["control_stalled"] == 1
 
 
-def test_a_thousand_clients_leave_room_for_the_next() -> None:
+def test_hundreds_of_clients_leave_room_for_the_next() -> None:
     def work(path: Path) -> None:
         crowd = []
         try:
-            for number in range(1000):
+            for number in range(800):
                 client = socket.socket(socket.AF_UNIX)
                 crowd.append(client)
                 client.connect(str(path))
@@ -268,12 +278,12 @@ def test_a_thousand_clients_leave_room_for_the_next() -> None:
                 counted = last.call("info")["control"]
                 # Who comes while all are being answered is sent away at once.
                 gone = counted["control_made_room"] + counted.get("control_full", 0)
-                assert gone >= 1000 - server.MOST_CLIENTS
+                assert gone >= 800 - server.MOST_CLIENTS
         finally:
             for client in crowd:
                 client.close()
 
-    raise_open_files()  # most users may begin with 1024, and both ends are here
+    raise_open_files()  # both ends are here; 1024 are enough, which some may have at most
     beside(work)
 
 
