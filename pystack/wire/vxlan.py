@@ -29,6 +29,7 @@ DATA: Final = 0
 HELLO: Final = 1
 _KEYED_HEADER: Final = struct.Struct("!II8sQ")
 KEYED_BYTES: Final = 24
+COUNTER_AT: Final = 16  # what is before it, all datagrams of a session have
 TAG_BYTES: Final = 16
 SESSION_BYTES: Final = 8
 CHALLENGE_BYTES: Final = 16

@@ -179,7 +179,7 @@ def test_who_has_the_key_is_let_in_and_never_twice() -> None:
             own = Mac(bytes((2, 0, 0, 0, 0, 2)))
             query = arp.pack(arp.REQUEST, own, parse_ip4("10.0.0.2"), parse_ip4("10.0.0.1"))
             frame = ethernet.pack(b"\xff" * 6, own, ethernet.ARP, query)
-            datagram = b"".join(mine.seal(frame))
+            datagram = b"".join(mine.seal((frame,)))
             there.send(datagram)
             there.send(datagram)
             opened = None

@@ -7,6 +7,8 @@ import gc
 import os
 import random
 import socket
+import struct
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -17,6 +19,7 @@ import pystack
 from pystack.core.addresses import parse_ip
 from pystack.runtime.vxlan.endpoint import Endpoint, Endpoints
 from pystack.runtime.vxlan.session import Session, key_of
+from pystack.runtime.vxlan.udp_socket import SOL_UDP, UDP_SEGMENT
 from pystack.wire import ethernet, ipv4, tcp, vxlan
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 
@@ -131,16 +134,80 @@ def test_frames_of_all_lengths_end_nothing(key: str | None) -> None:
             number = 0
             for size in (*range(200), *range(200, 9000, 97)):
                 frame = hostile(rng, size, mac)
-                parts = (vxlan.pack_header(7), frame) if key is None else mine.seal(frame)
+                parts = (vxlan.pack_header(7), frame) if key is None else mine.seal((frame,))
                 there.send(b"".join(parts))
                 there.send(rng.randbytes(size))
                 if not (number := number + 1) % 20:
                     await trio.lowlevel.checkpoint()
             last = ethernet.pack(mac, b"\2" + bytes(5), 0x9000, b"last")
-            parts = (vxlan.pack_header(7), last) if key is None else mine.seal(last)
+            parts = (vxlan.pack_header(7), last) if key is None else mine.seal((last,))
             there.send(b"".join(parts))
             await until(lambda: there.host.counters["eth_unknown_type"])
             assert there.link.counters["vxlan_truncated"]
+
+    run(main)
+
+
+def send_train(sock: socket.socket, datagrams: list[bytes]) -> None:
+    """Send datagrams of one length but the last as the kernel hands them on: in one piece."""
+    each = struct.pack("=H", len(datagrams[0]))
+    sock.sendmsg([b"".join(datagrams)], [(SOL_UDP, UDP_SEGMENT, each)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands datagrams on in one piece")
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "keyed"])
+def test_trains_of_any_datagrams_end_nothing(key: str | None) -> None:
+    async def main(net: pystack.Network) -> None:
+        words = {} if key is None else {"key": key}
+        async with stranger(net, vni=7, offload=True, **words) as there:
+            mac, rng = bytes(there.host.interfaces[1].mac), random.Random(1)
+            mine = Session(key_of(KEY), 7)
+            if key is not None:
+                there.send(mine.hello())
+                while not mine.is_open:
+                    _, answer = mine.open(memoryview(await there.receive()), 0.0)
+                    if answer is not None:
+                        there.send(answer)
+
+            def datagram(frame: bytes) -> bytes:
+                parts = (vxlan.pack_header(7), frame) if key is None else mine.seal((frame,))
+                return b"".join(parts)
+
+            for size in (*range(100), *range(100, 1200, 97)):
+                train = [datagram(hostile(rng, size, mac)) for _ in range(6)]
+                one, each = rng.randrange(6), len(train[0])
+                train[one] = rng.choice(
+                    (
+                        rng.randbytes(each),
+                        train[one - 1],
+                        vxlan.pack_header(8) + train[one][8:],
+                        train[one][:-1] + b"?",
+                    )
+                )
+                train.append(train[-1][: rng.randrange(1, each + 1)])
+                send_train(there.socket, train)
+                await trio.lowlevel.checkpoint()
+            frame = ethernet.pack(mac, b"\2" + bytes(5), 0x9000, b"last")
+            send_train(there.socket, [datagram(frame) for _ in range(3)])
+            await until(lambda: there.host.counters["eth_unknown_type"] >= 3)
+            counters = there.link.counters
+            assert counters["vxlan_wrong_vni"]
+            assert counters["vxlan_bad_flags"]
+            assert counters["vxlan_truncated"]
+
+    run(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands datagrams on in one piece")
+def test_each_of_a_train_goes_to_the_link_of_its_vni() -> None:
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, vni=7) as there:
+            mac = bytes(there.host.interfaces[1].mac)
+            frame = ethernet.pack(mac, b"\2" + bytes(5), 0x9000, b"one")
+            vnis = [7, 7, 8, 7, 9, 9, 7]
+            send_train(there.socket, [vxlan.pack_header(vni) + frame for vni in vnis])
+            await until(lambda: there.host.counters["eth_unknown_type"] == 4)
+            assert there.link.counters == {"vxlan_wrong_vni": 3}
 
     run(main)
 

@@ -130,6 +130,56 @@ def test_a_nat_may_choose_the_port_and_change_its_mind(monkeypatch: pytest.Monke
     run(main)
 
 
+def test_a_nat_that_has_forgotten_is_followed_when_a_frame_comes() -> None:
+    async def main(net: pystack.Network) -> None:
+        behind, before, nowhere = free_ports(3)
+        nat = Nat(behind, before)
+        inner = nat.inner.getsockname()[1]
+        a = net.host("a", address="10.0.0.1/24")
+        link = net.link(a, f"udp://127.0.0.1:{inner}", listen=f"127.0.0.1:{behind}", key=KEY)
+        async with pystack.Network(seed=8) as other, trio.open_nursery() as nursery:
+            nursery.start_soon(nat.run)
+            b = other.host("b", address="10.0.0.2/24")
+            other.link(b, f"udp://127.0.0.1:{nowhere}", listen=f"127.0.0.1:{before}", key=KEY)
+            other.settle()
+            assert await a.ping("10.0.0.2", timeout_s=9) < 9
+            ports = []
+            for network in (net, other):
+                (endpoint,) = network.driver.kept[Endpoints]._open.values()  # type: ignore[attr-defined]
+                (port,) = endpoint._members.values()
+                port._timer.cancel()  # no HELLO will say where it is
+                ports.append(port)
+            nat.outer.close()
+            nat.outer = nat.mapping()
+            link.a.send(Frame(ethernet.pack(b"\xff" * 6, bytes(6), 0x9000, bytes(50))), net.now())
+            await until(lambda: ports[1]._to[1] == nat.outer.getsockname()[1])
+            assert await b.ping("10.0.0.1", timeout_s=9) < 9
+            nursery.cancel_scope.cancel()
+        nat.inner.close()
+        nat.outer.close()
+
+    run(main)
+
+
+def test_who_hears_nothing_greets_every_5_s_and_who_does_every_20() -> None:
+    async def main(_net: pystack.Network) -> None:
+        async with two_sides(keys=(KEY, KEY)) as (left, _right):
+            (endpoint,) = left.network.driver.kept[Endpoints]._open.values()  # type: ignore[attr-defined]
+            (port,) = endpoint._members.values()
+            await until(lambda: port._session.is_open)
+            ahead = left.network.now() + 1000  # nothing that really comes is as late
+            greeted = []
+            for heard, at in ((0, 0), (0, 4), (0, 5), (9, 10), (9, 14), (33, 33.5), (33, 34)):
+                port._heard_at = ahead + heard
+                port._timer.cancel()
+                port._greet(ahead + at)
+                greeted.append(port._greeted_at - ahead)
+            # The last one before it was long ago: one is due at once.
+            assert greeted == [0, 0, 5, 5, 14, 14, 34]
+
+    run(main)
+
+
 def test_flows_leave_from_ports_of_their_own_if_asked_to() -> None:
     async def main(net: pystack.Network) -> None:
         async with stranger(net, source_ports=4) as there:

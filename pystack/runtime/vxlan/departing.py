@@ -37,18 +37,25 @@ class Departing:
         around its frame. Where nothing is there yet, one is taken whatever its length.
         """
         size = len(pieces[first])
-        frames = self.frames
+        frames, datagram_bytes = self.frames, size + around_bytes
         if not frames:
-            self._each_bytes, self._way, self._room_bytes = size, way, _MOST_BYTES
-        elif size > self._each_bytes or way != self._way or size + around_bytes > self._room_bytes:
+            self._each_bytes, self._way = size, way
+            self._room_bytes = max(_MOST_BYTES, datagram_bytes)
+        elif (
+            size > self._each_bytes
+            or way != self._way
+            or datagram_bytes > self._room_bytes
+            or len(frames) >= _MOST_FRAMES
+        ):
             return 0
-        datagram_bytes = size + around_bytes
+        if first + 1 == len(pieces) or size < self._each_bytes:
+            frames.append(pieces[first])
+            self._room_bytes = 0 if size < self._each_bytes else self._room_bytes - datagram_bytes
+            return 1
         room = min(self._room_bytes // datagram_bytes, _MOST_FRAMES - len(frames))
-        if size < self._each_bytes:
-            room = min(room, 1)
-        taken = pieces[first : first + (room if frames else max(room, 1))]
+        taken = pieces[first : first + room]
         frames += taken
         self._room_bytes -= datagram_bytes * len(taken)
-        if taken and len(taken[-1]) < self._each_bytes:
+        if len(taken[-1]) < self._each_bytes:
             self._room_bytes = 0  # the last one
         return len(taken)

@@ -7,6 +7,7 @@ for is lost and counted. That nobody is there yet, or no more, is said once and 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import sys
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 HELLO_EVERY_S: Final = 1.0  # while the other end is not known
 KEEP_EVERY_S: Final = 20.0  # NATs forget who is silent, some after 30 s
+QUIET_S: Final = 5.0  # or have forgotten: nothing has come for so long
 _EVERYBODY: Final = parse_ip("255.255.255.255")
 _OUTER_BYTES: Final = 28  # IPv4 and UDP
 _OUTER_BYTES6: Final = 48
@@ -96,6 +98,7 @@ class VxlanPort(PortBase):
         self._endpoint: Endpoint | None = None  # None: not open yet, or closed
         self._endpoints: Endpoints | None = None
         self._timer: Handle | None = None
+        self._greeted_at = self._heard_at = -math.inf
         self._departing, self._is_planned = Departing(), False
         self._held = Held(self._count_lost)  # until the other end is known
         self.gathers = False  # segments go on as super-frames: whoever joins it says so
@@ -211,7 +214,7 @@ class VxlanPort(PortBase):
             if session is None:
                 parts: list[Buffer] = [part for data in frames for part in (header, data)]
             else:
-                parts = [part for data in frames for part in session.seal(data)]
+                parts = session.seal(frames)
             cut = segmented(departing.each_bytes + self._around_bytes)
             number = self._give(parts, (*ancillary, cut), port)
             if number != errno.EMSGSIZE and number not in _NO_SEGMENTS:
@@ -232,7 +235,7 @@ class VxlanPort(PortBase):
 
     def _wrapped(self, data: Buffer) -> Sequence[Buffer]:
         session = self._session
-        return (self._header, data) if session is None else session.seal(data)
+        return (self._header, data) if session is None else session.seal((data,))
 
     def _give(
         self,
@@ -302,11 +305,19 @@ class VxlanPort(PortBase):
         if session is None or self.closed:
             return
         self._held.expire(now)
-        number = self._give((session.hello(),))
-        if number and number != errno.EAGAIN:
-            self.told(number)
-        next_s = KEEP_EVERY_S if session.is_open else HELLO_EVERY_S
-        self._timer = self._scheduler.call_at(now + next_s, self._greet)
+        due = self._keeps_at() if session.is_open else now
+        if due <= now:
+            self._greeted_at = now
+            number = self._give((session.hello(),))
+            if number and number != errno.EAGAIN:
+                self.told(number)
+            due = self._keeps_at() if session.is_open else now + HELLO_EVERY_S
+        self._timer = self._scheduler.call_at(due, self._greet)
+
+    def _keeps_at(self) -> float:
+        """Return when a HELLO is to go to an end that is known, if nothing comes before."""
+        greeted_at = self._greeted_at
+        return min(max(self._heard_at, greeted_at) + QUIET_S, greeted_at + KEEP_EVERY_S)
 
     # in
 
@@ -344,6 +355,8 @@ class VxlanPort(PortBase):
             return False
         if self._said:
             self._said -= _PASSING  # it is there: that it has gone is worth a word again
+        if whole_bytes == each_bytes:
+            return self._frame(memoryview(datagrams)[before : whole_bytes - behind], mark, now)
         return self._unwrapped(
             datagrams,
             [start + before for start in starts],
@@ -362,17 +375,18 @@ class VxlanPort(PortBase):
         """
         gathering, view, is_kept = self._gathering, memoryview(whole), False
         full = len(starts) if starts[-1] + size <= end else len(starts) - 1
+        looks = self.gathers and (not mark & 1 or gathering.codepoint == mark)
         number = 0
         while number < full:
-            taken = 0
-            if not mark & 1 or gathering.codepoint == mark:
-                taken = gathering.go_on(whole, starts, number, full, size)
+            taken = gathering.go_on(whole, starts, number, full, size) if looks else 0
             if taken:
                 number, is_kept = number + taken, True
-            else:
-                start = starts[number]
-                is_kept = self._frame(view[start : start + size], mark, now) or is_kept
-                number += 1
+                continue
+            start = starts[number]
+            is_kept = self._frame(view[start : start + size], mark, now) or is_kept
+            number += 1
+            if mark & 1:  # what is there may be another flow's now
+                looks = self.gathers and gathering.codepoint == mark
         for start in starts[full:]:
             is_kept = self._frame(view[start:end], mark, now) or is_kept
         return is_kept
@@ -413,23 +427,46 @@ class VxlanPort(PortBase):
         self, session: Session, datagrams: bytes, each_bytes: int, now: float, sender: int
     ) -> list[int]:
         """Return where those of some keyed datagrams begin that have a good frame (HOT)."""
-        view, good = memoryview(datagrams), []
-        for start in range(0, len(datagrams), each_bytes):
-            proofs, moved = session.proofs, sender != self._to[1]
-            try:
-                opened, answer = session.open(view[start : start + each_bytes], now, moved=moved)
-            except WireError as error:
-                self._refuse(error.reason, "has another key, or somebody forges datagrams", now)
-                continue
-            if opened is not None:
-                good.append(start)
-                continue
-            if answer is not None:
-                host, _port, *more = self._to
-                self._give((answer,), to=(host, sender, *more))  # type: ignore[arg-type]
-            if session.proofs != proofs:
-                self._met(sender, now)
+        view, end = memoryview(datagrams), len(datagrams)
+        good: list[int] = []
+        start = 0
+        if each_bytes == end:
+            if self._is_good(session, view, now, sender):
+                good.append(0)
+            start = end
+        while start < end:
+            behind = start + session.open_run(datagrams, start, each_bytes) * each_bytes
+            good += range(start, min(behind, end), each_bytes)
+            if behind < end and self._is_good(session, view[behind:][:each_bytes], now, sender):
+                good.append(behind)
+            start = behind + each_bytes
+        if good:
+            self._heard_at = now
+            if sender != self._to[1]:
+                # It has several ports, or a NAT on the way has forgotten the one that we know.
+                self._give_to(sender, session.ask(now))
         return good
+
+    def _is_good(self, session: Session, datagram: memoryview, now: float, sender: int) -> bool:
+        """Tell whether a keyed datagram has a frame, and learn of one that has none."""
+        proofs = session.proofs
+        try:
+            opened, answer = session.open(datagram, now, moved=sender != self._to[1])
+        except WireError as error:
+            self._refuse(error.reason, "has another key, or somebody forges datagrams", now)
+            return False
+        if opened is not None:
+            return True
+        self._give_to(sender, answer)
+        if session.proofs != proofs:
+            self._met(sender, now)
+        return False
+
+    def _give_to(self, port: int, hello: bytes | None) -> None:
+        """Send a HELLO to a port of the other machine, where there is one to be sent."""
+        if hello is not None:
+            host, _port, *more = self._to
+            self._give((hello,), to=(host, port, *more))  # type: ignore[arg-type]
 
     def told(self, number: int) -> None:
         """Take an error that the kernel has about a datagram to the other end."""

@@ -16,7 +16,7 @@ them; and who has the key is taken for the other end.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b, scrypt
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, Protocol
@@ -26,6 +26,7 @@ from pystack.runtime.vxlan.window import ReplayWindow
 from pystack.wire import vxlan
 from pystack.wire.vxlan import (
     CHALLENGE_BYTES,
+    COUNTER_AT,
     DATA,
     HELLO,
     KEYED_BYTES,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 # HELLOs in answer to others: so many at once, and so many in a second
 _MOST_ANSWERS: Final = 8.0
+# Of ends that send from several ports nobody answers at most of them: no more than is needed
+_MOST_ASKED: Final = 1.0
 
 
 class _Mac(Protocol):
@@ -68,6 +71,9 @@ class Session:
     """One end of a keyed tunnel. It sends nothing: `hello` and `seal` return what is to be sent."""
 
     __slots__ = (
+        "_asked",
+        "_before_ours",
+        "_before_theirs",
         "_challenge",
         "_counter",
         "_doubts",
@@ -88,6 +94,9 @@ class Session:
         """`key`: of 32 bytes, see `key_of`."""
         self._key, self._vni, self._random = key, vni, random
         self._number = random(SESSION_BYTES)
+        # What is before the counter in all that has a frame
+        self._before_ours = vxlan.pack_keyed(vni, DATA, self._number, 0)[:COUNTER_AT]
+        self._before_theirs = b""
         self._challenge = random(CHALLENGE_BYTES)
         self._hello_mac = _mac(key, b"hello")
         self._peer = UNKNOWN  # the other's session, once it has proved it
@@ -95,7 +104,8 @@ class Session:
         self._counter = 0
         self._window = ReplayWindow()
         # Whoever has no key can use up the one, and with HELLOs that were recorded the other
-        self._doubts, self._hellos = _Allowance(), _Allowance()
+        self._doubts, self._hellos = _Allowance(_MOST_ANSWERS), _Allowance(_MOST_ANSWERS)
+        self._asked = _Allowance(_MOST_ASKED)
         self.proofs = 0  # how many HELLOs have proved that the other end is there at that moment
 
     @property
@@ -113,14 +123,49 @@ class Session:
         text = head + vxlan.pack_hello(Hello(self._challenge, echo, known))
         return text + _tag(self._hello_mac, text)
 
-    def seal(self, frame: Buffer) -> tuple[bytes, Buffer, bytes]:
-        """Return the parts of a datagram with a frame. Only where it `is_open`."""
-        self._counter += 1
-        head = vxlan.pack_keyed(self._vni, DATA, self._number, self._counter)
-        mac = self._outgoing.copy()
-        mac.update(head)
-        mac.update(frame)
-        return head, frame, mac.digest()
+    def seal(self, frames: Sequence[Buffer]) -> list[Buffer]:
+        """Return the parts of datagrams with a frame each, three of each (HOT).
+
+        Only where it `is_open`.
+        """
+        copy, counter = self._outgoing.copy, self._counter
+        before = self._before_ours
+        parts: list[Buffer] = []
+        for frame in frames:
+            counter += 1
+            head = before + counter.to_bytes(8, "big")
+            mac = copy()
+            mac.update(head)
+            mac.update(frame)
+            parts += (head, frame, mac.digest())
+        self._counter = counter
+        return parts
+
+    def open_run(self, datagrams: bytes, start: int, each_bytes: int) -> int:
+        """Return how many of several datagrams are good, from `start` on, where all is well (HOT).
+
+        That is, up to one that is not the next one of the other's session, with a frame: that one
+        is for `open`, which says what it is. `each_bytes`: of one, but for the last.
+        """
+        if self._peer == UNKNOWN:
+            return 0
+        window, copy = self._window, self._incoming.copy
+        view, end = memoryview(datagrams), len(datagrams)
+        before = self._before_theirs
+        first = counter = window.top + 1
+        for at in range(start, end, each_bytes):
+            tag_at = min(at + each_bytes, end) - TAG_BYTES
+            if datagrams[at : at + KEYED_BYTES] != before + counter.to_bytes(8, "big"):
+                break
+            if tag_at < at + KEYED_BYTES:
+                break
+            mac = copy()
+            mac.update(view[at:tag_at])
+            if not compare_digest(mac.digest(), datagrams[tag_at : tag_at + TAG_BYTES]):
+                break
+            counter += 1
+        window.note_run(counter - first)
+        return counter - first
 
     def open(
         self, datagram: memoryview, now: float, *, moved: bool = False
@@ -132,22 +177,26 @@ class Session:
         not new.
         """
         said = vxlan.parse_keyed(datagram)
-        kind, number, counter = said
-        if kind == DATA and number == self._peer and number != UNKNOWN:
-            # Nearly all. A peer's session is never this end's, see below.
-            if not self._window.is_new(counter):
-                raise WireError("vxlan_replayed")
-            mac = self._incoming.copy()
-            mac.update(datagram[:-TAG_BYTES])
-            if not compare_digest(mac.digest(), datagram[-TAG_BYTES:]):
-                raise WireError("vxlan_bad_tag")
-            self._window.note(counter)
-            return datagram[KEYED_BYTES:-TAG_BYTES], None
-        if number == self._number:
+        if said.session == self._number:
             raise WireError("vxlan_reflected")
-        if kind == HELLO:
+        if said.kind == HELLO:
             return None, self._greeted(datagram, said, now, moved=moved)
-        raise WireError("vxlan_bad_flags" if kind != DATA else "vxlan_unknown_session")
+        if said.kind != DATA:
+            raise WireError("vxlan_bad_flags")
+        if said.session != self._peer or self._peer == UNKNOWN:
+            raise WireError("vxlan_unknown_session")
+        if not self._window.is_new(said.counter):
+            raise WireError("vxlan_replayed")
+        _check(self._incoming, datagram)
+        self._window.note(said.counter)
+        return datagram[KEYED_BYTES:-TAG_BYTES], None
+
+    def ask(self, now: float) -> bytes | None:
+        """Return a HELLO for where frames of the other end come from, though it is not taken to be.
+
+        If it is there, it proves it. None: that was asked a moment ago.
+        """
+        return self.hello(doubts=True) if self._asked.takes(now) else None
 
     def doubt(self, now: float) -> bytes | None:
         """Return a HELLO after a datagram of a session that is not the other's, or no more.
@@ -183,20 +232,22 @@ class Session:
         self._outgoing = _mac(self._key, b"data" + self._number + peer)
         self._incoming = _mac(self._key, b"data" + peer + self._number)
         self._counter, self._window = 0, ReplayWindow()
+        self._before_theirs = vxlan.pack_keyed(self._vni, DATA, peer, 0)[:COUNTER_AT]
 
 
 class _Allowance:
-    """Answers: so many at once, and so many in a second."""
+    """Of what others can cause: so many at once, and so many in a second."""
 
-    __slots__ = ("_at", "_left")
+    __slots__ = ("_at", "_left", "_most")
 
-    def __init__(self) -> None:
-        self._left, self._at = _MOST_ANSWERS, 0.0
+    def __init__(self, most: float) -> None:
+        self._most = self._left = most
+        self._at = 0.0
 
     def takes(self, now: float) -> bool:
         """Take one; False: there were enough."""
-        gained = max(now - self._at, 0.0) * _MOST_ANSWERS
-        self._left = min(self._left + gained, _MOST_ANSWERS)
+        gained = max(now - self._at, 0.0) * self._most
+        self._left = min(self._left + gained, self._most)
         self._at = now
         if self._left < 1:
             return False

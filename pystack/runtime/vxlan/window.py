@@ -14,22 +14,28 @@ _ALL: Final = (1 << WINDOW) - 1
 class ReplayWindow:
     """The highest number that came, and which of those before it."""
 
-    __slots__ = ("_seen", "_top")
+    __slots__ = ("_seen", "top")
 
     def __init__(self) -> None:
-        self._top = 0  # numbers begin with 1
-        self._seen = 1  # bit i: `_top` - i has come; 0 counts as come
+        self.top = 0  # numbers begin with 1
+        self._seen = 1  # bit i: `top` - i has come; 0 counts as come
 
     def is_new(self, number: int) -> bool:
         """Tell whether it has not come yet, as far as that can be known."""
-        age = self._top - number
+        age = self.top - number
         return age < 0 or (age < WINDOW and not self._seen >> age & 1)
 
     def note(self, number: int) -> None:
         """Take note of one that is new. Not before its tag was found right."""
-        ahead = number - self._top
+        ahead = number - self.top
         if ahead <= 0:
             self._seen |= 1 << -ahead
             return
-        self._top = number
+        self.top = number
         self._seen = 1 if ahead >= WINDOW else (self._seen << ahead | 1) & _ALL
+
+    def note_run(self, count: int) -> None:
+        """Take note of as many that follow the highest one, each the next (HOT)."""
+        if count:
+            self.top += count
+            self._seen = (self._seen << count | (1 << count) - 1) & _ALL

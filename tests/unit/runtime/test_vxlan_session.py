@@ -28,7 +28,7 @@ def take(session: Session, datagram: bytes, now: float = 0.0) -> tuple[bytes | N
 
 
 def sealed(session: Session, frame: bytes = FRAME) -> bytes:
-    return b"".join(session.seal(frame))
+    return b"".join(session.seal((frame,)))
 
 
 def refused(session: Session, datagram: bytes, now: float = 0.0) -> str:
@@ -63,6 +63,92 @@ def test_three_hellos_open_a_tunnel() -> None:
     assert b.is_open
     assert take(b, sealed(a)) == (FRAME, None)
     assert take(a, sealed(b)) == (FRAME, None)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from(["next"] * 6 + ["again", "late", "lost", "tag", "text", "hello", "old"]),
+        min_size=1,
+        max_size=30,
+    ),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_a_run_is_what_each_alone_is(kinds: list[str], short: bool, seed: int) -> None:
+    (a, b), (_, same) = pair(), pair()  # the same numbers are drawn for both pairs
+    frame, rng = bytes(40), random.Random(seed)  # as long as what a HELLO has
+    sent: list[bytes] = []
+    late: list[bytes] = []
+    for kind in kinds:
+        if kind == "hello":
+            sent.append(a.hello())
+            continue
+        if kind == "again" and sent:
+            sent.append(rng.choice(sent))
+            continue
+        datagram = bytearray(sealed(a, frame))
+        if kind == "lost":
+            continue
+        if kind == "late":
+            late.append(bytes(datagram))
+            continue
+        if kind in ("tag", "text"):
+            datagram[-1 if kind == "tag" else 30] ^= 1
+        if kind == "old":
+            datagram[8] ^= 1
+        sent.append(bytes(datagram))
+    sent += late
+    if short:
+        sent.append(sealed(a, bytes(5)))
+    whole, each = b"".join(sent), len(a.hello())
+
+    def alone(session: Session, datagram: bytes) -> str:
+        try:
+            opened, answer = take(session, datagram)
+        except WireError as error:
+            return error.reason
+        return f"{opened is not None} {answer is not None}"
+
+    wanted = [alone(same, datagram) for datagram in sent]
+    found: list[str] = []
+    while len(found) < len(sent):
+        found += ["True False"] * b.open_run(whole, len(found) * each, each)
+        if len(found) < len(sent):
+            found.append(alone(b, sent[len(found)]))
+    assert found == wanted
+
+
+@given(st.lists(st.integers(1, 3 * WINDOW), max_size=8), st.integers(0, 2 * WINDOW))
+def test_a_run_in_the_window_is_each_of_its_numbers(before: list[int], count: int) -> None:
+    one, other = ReplayWindow(), ReplayWindow()
+    for number in before:
+        for window in (one, other):
+            if window.is_new(number):
+                window.note(number)
+    top = one.top
+    one.note_run(count)
+    for number in range(top + 1, top + count + 1):
+        other.note(number)
+    numbers = range(1, 6 * WINDOW, 7)
+    assert [one.is_new(number) for number in numbers] == [other.is_new(n) for n in numbers]
+
+
+def test_nobody_is_known_by_a_run_before_a_meeting() -> None:
+    a, _b = pair()
+    assert end(3).open_run(sealed(a), 0, 100) == 0
+
+
+def test_where_frames_come_from_is_asked_once_a_second() -> None:
+    a, b = pair()
+    asked = [b.ask(now) for now in (5.0, 5.5, 5.99, 6.0, 6.5, 7.0)]
+    assert [hello is not None for hello in asked] == [True, False, False, True, False, True]
+    assert asked[-1] is not None
+    _, answer = take(a, asked[-1])
+    assert answer is not None
+    proofs = b.proofs
+    take(b, answer)
+    assert b.proofs == proofs + 1
 
 
 def test_both_may_greet_at_once() -> None:
