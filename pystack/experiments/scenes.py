@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -67,6 +68,7 @@ async def dumbbell(
     warmup: str | float = 0,
     ip: IpVersions = "4",
     tcp: TcpConfig | None = None,
+    pcap: str = "",
     seed: int | None = None,
 ) -> dict[str, Value | None]:
     """Send by N flows through one bottleneck: left1..leftN - r1 - r2 - right1..rightN.
@@ -86,7 +88,8 @@ async def dumbbell(
     a constant rate of UDP from left to right (crossleft, crossright), in frames of 1242 bytes; 0:
     none. `ecn`: that of `TcpConfig` (True: "request"); `buffer`: send and receive buffers; `tcp`:
     all other settings.
-    `seed`: None: that of the run in an experiment, also below another function, else 1.
+    `pcap`: the whole path of a capture of the run. `seed`: None: that of the run in an experiment,
+    also below another function, else 1.
     Returns `goodput_I_bps` of each flow, from `warmup` to the end. Raises ConfigError.
     """
     seed = _seed(seed)
@@ -107,6 +110,7 @@ async def dumbbell(
     if overhead:
         forward["overhead"] = overhead
     async with Network(seed=seed, ip=ip) as net:
+        _capture(net, pcap)
         r1, r2 = net.router("r1"), net.router("r2")
         backward: NetemWords = queue if reverse else {"rate": rate, "delay": delay}
         if back_rate is not None:
@@ -135,6 +139,7 @@ async def request_response(
     timeout: str | float = "60s",
     ip: IpVersions = "4",
     tcp: TcpConfig | None = None,
+    pcap: str = "",
     seed: int | None = None,
 ) -> dict[str, Value | None]:
     """Let clients ask a server over a line for something, again and again, and time each answer.
@@ -143,7 +148,7 @@ async def request_response(
     `think` on average. `reuse`: all over one connection; False: each over a new one, whose opening
     is timed too. `loss`: both ways. A request that takes longer than `timeout` has failed, and its
     connection is closed. `limit` and `qdisc`: as for `dumbbell`, at the server's end of the line;
-    `seed`: as there.
+    `pcap` and `seed`: as there.
     Returns the latencies' `latency_p50_s`, `_p90_s`, `_p99_s`, `_max_s`, `_mean_s` (None: nothing
     was answered), and how many were `answered` and `failed`. Raises ConfigError.
     """
@@ -161,6 +166,7 @@ async def request_response(
     config = TcpConfig() if tcp is None else tcp
     CONTROLS.read(control)
     async with Network(seed=seed, ip=ip) as net:
+        _capture(net, pcap)
         server = net.host("server", tcp=config, congestion=control)
         router = net.router("router")
         net.link(server, router, a_to_b=down, b_to_a=up)
@@ -399,6 +405,15 @@ class _Exchange:
             self.stream = await self.client.open_tcp_stream("server", PORT)
         await self.stream.send_all(bytes(self.asked))
         return await _read(self.stream, self.answer)
+
+
+def _capture(net: Network, pcap: str) -> None:
+    if pcap and not Path(pcap).is_absolute():
+        raise ConfigError(
+            f"pcap is {pcap!r}: say its whole path, for the folder of a run goes with it"
+        )
+    if pcap:
+        net.capture(pcap)
 
 
 def _seed(seed: int | None) -> int:

@@ -16,6 +16,7 @@ from pystack.core.rng import Random, component_rng
 from pystack.core.units import parse_probability, parse_rate_bps, parse_size_bytes, parse_time_s
 from pystack.link.link import Link
 from pystack.link.pipe import Pipe
+from pystack.link.words import as_words
 from pystack.tcp.congestion.registry import ControlLike
 
 PORT: Final = 9
@@ -36,6 +37,8 @@ class Scene:
 # Makes the network; what it starts in the nursery goes on until the episode ends.
 SceneMaker = Callable[[Network, trio.Nursery], Awaitable[Scene]]
 
+# What `Network.link` takes beside netem's words
+_OF_LINKS: Final = ("preset", "a_to_b", "b_to_a", "mtu_bytes", "offload")
 _QUANTITIES: Final[Mapping[str, Callable[[str | float], float]]] = {
     "rate": parse_rate_bps,
     "delay": parse_time_s,
@@ -52,7 +55,8 @@ def drawn(words: Mapping[str, Word], rng: Random) -> dict[str, str | float]:
 
 
 def check_words(words: Mapping[str, Word]) -> None:
-    """Raise ConfigError for what can't be drawn; what netem says of the rest it says in time."""
+    """Raise ConfigError for unknown words, and what can't be drawn; netem says the rest in time."""
+    as_words({name: word for name, word in words.items() if name not in _OF_LINKS})
     drawn(words, component_rng(0, "trial"))
     if not (_is_some("rate", words) or _is_some("delay", words)):
         raise ConfigError(

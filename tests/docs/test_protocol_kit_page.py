@@ -1,5 +1,6 @@
 """docs/protocol-kit.md: its control of twenty lines works, its tables name what there is."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import trio
 
 import pystack
+from pystack import plugins
 from pystack.plugins import CongestionControl
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol-kit.md").read_text("utf-8")
@@ -50,6 +52,15 @@ def test_the_control_is_short_and_shares_a_line_with_newreno() -> None:
     got = pystack.run(main)
     assert sum(got) * 8 / 15 > 9e6  # it fills the line,
     assert 0.4 < got[0] / sum(got) < 0.7  # and leaves the other its part
+
+
+def test_the_fields_of_what_a_control_is_told_are_all_there() -> None:
+    table = PAGE.partition("| What it is told | has |")[2].partition("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        _, name, fields, _ = row.split("|")
+        told = getattr(plugins, name.strip(" `"))
+        named = re.findall(r"`([a-z]\w+)`", re.sub(r"\([^)]*\)", "", fields))
+        assert named == [field.name for field in dataclasses.fields(told)]
 
 
 def test_the_samples_fields_are_all_there() -> None:

@@ -188,7 +188,8 @@ def test_nor_is_a_number_that_is_none_of_them(garbage: object) -> None:
         ({"pace": 0}, "pace is 0"),
         ({"rate": ("9mbit", "1mbit")}, "the first must be the smaller"),
         ({"rate": ("1mbit",)}, "two values"),
-        ({"queue": ("codel", "red")}, "queue can't be drawn"),
+        ({"qdisc": ("codel", "red")}, "qdisc can't be drawn"),
+        ({"queue": "codel"}, "does not know the word 'queue'"),
     ],
 )
 def test_what_cannot_be_is_said_when_it_is_made(words: dict[str, Any], why: str) -> None:
@@ -427,6 +428,14 @@ def test_a_line_on_which_no_time_passes_is_refused(words: dict[str, Any]) -> Non
         CongestionEnv(**words)
     with pytest.raises(ConfigError, match="neither rate nor delay"):
         CongestionEnv(delay="1ms").reset(options={"delay": 0})
+
+
+def test_a_word_that_no_link_knows_is_named() -> None:
+    with pytest.raises(ConfigError, match="'delai'; did you mean 'delay'"):
+        CongestionEnv(delai="3ms")
+    with pytest.raises(ConfigError, match="'rat'; did you mean 'rate'"):
+        CongestionEnv(delay="1ms").reset(options={"rat": "1mbit"})
+    CongestionEnv(delay="1ms", mtu_bytes=1200).close()
 
 
 def test_a_world_that_waits_for_its_next_step_stops_nobody_elses(

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 import pystack
+from pystack.core.errors import ConfigError
 from pystack.experiments import Meter
 from pystack.experiments.scenes import dumbbell, request_response
 from pystack.plugins import AckSample, ControlDefaults, LossSample
@@ -45,6 +47,20 @@ def test_below_another_function_a_scene_has_the_seed_of_the_run(
     assert found(1) == pystack.run(partial(scene, **words, seed=1))
     assert found(2) == pystack.run(partial(scene, **words, seed=2)) != found(1)
     assert pystack.run(partial(scene, **words)) == found(1)  # alone it is the same each time
+
+
+@pytest.mark.parametrize(
+    ("scene", "words"), [(dumbbell, {"duration": "200ms"}), (request_response, {"requests": 1})]
+)
+def test_a_scene_is_captured_where_that_is_asked_for(
+    scene: Callable[..., Awaitable[object]], words: Mapping[str, object], tmp_path: Path
+) -> None:
+    path = tmp_path / "one.pcapng"
+    alike = pystack.run(partial(scene, **words, seed=3))
+    assert pystack.run(partial(scene, **words, seed=3, pcap=str(path))) == alike
+    assert path.stat().st_size > 5_000
+    with pytest.raises(ConfigError, match=r"pcap is 'one.pcapng': say its whole path"):
+        pystack.run(partial(scene, **words, pcap="one.pcapng"))
 
 
 def test_a_newreno_flow_with_a_short_queue_leaves_a_part_of_the_line() -> None:
