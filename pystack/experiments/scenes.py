@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -19,8 +18,8 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import Random, component_rng
 from pystack.core.units import parse_rate_bps, parse_size_bytes, parse_time_s
 from pystack.experiments.measures.distribution import quantile
+from pystack.experiments.scene_runs import capture_at, seed_of_scene
 from pystack.link.words import NetemWords
-from pystack.runtime.current import seed_of_run
 from pystack.runtime.network import Network
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.registry import CONTROLS
@@ -92,7 +91,7 @@ async def dumbbell(
     also below another function, else 1.
     Returns `goodput_I_bps` of each flow, from `warmup` to the end. Raises ConfigError.
     """
-    seed = _seed(seed)
+    seed = seed_of_scene(seed)
     end_s, warm_s = parse_time_s(duration), parse_time_s(warmup)
     if warm_s >= end_s:
         raise ConfigError(f"a warm-up of {warmup!r} leaves nothing of a duration of {duration!r}")
@@ -110,7 +109,7 @@ async def dumbbell(
     if overhead:
         forward["overhead"] = overhead
     async with Network(seed=seed, ip=ip) as net:
-        _capture(net, pcap)
+        capture_at(net, pcap)
         r1, r2 = net.router("r1"), net.router("r2")
         backward: NetemWords = queue if reverse else {"rate": rate, "delay": delay}
         if back_rate is not None:
@@ -152,7 +151,7 @@ async def request_response(
     Returns the latencies' `latency_p50_s`, `_p90_s`, `_p99_s`, `_max_s`, `_mean_s` (None: nothing
     was answered), and how many were `answered` and `failed`. Raises ConfigError.
     """
-    seed = _seed(seed)
+    seed = seed_of_scene(seed)
     _check_whole("requests", requests, 1)
     _check_whole("clients", clients, 1)
     asked, answer = parse_size_bytes(request), parse_size_bytes(response)
@@ -166,7 +165,7 @@ async def request_response(
     config = TcpConfig() if tcp is None else tcp
     CONTROLS.read(control)
     async with Network(seed=seed, ip=ip) as net:
-        _capture(net, pcap)
+        capture_at(net, pcap)
         server = net.host("server", tcp=config, congestion=control)
         router = net.router("router")
         net.link(server, router, a_to_b=down, b_to_a=up)
@@ -405,22 +404,6 @@ class _Exchange:
             self.stream = await self.client.open_tcp_stream("server", PORT)
         await self.stream.send_all(bytes(self.asked))
         return await _read(self.stream, self.answer)
-
-
-def _capture(net: Network, pcap: str) -> None:
-    if pcap and not Path(pcap).is_absolute():
-        raise ConfigError(
-            f"pcap is {pcap!r}: say its whole path, for the folder of a run goes with it"
-        )
-    if pcap:
-        net.capture(pcap)
-
-
-def _seed(seed: int | None) -> int:
-    """Return a seed that was given, or the run's; on its own a scene is the same each time."""
-    if seed is None:
-        seed = seed_of_run.get()
-    return 1 if seed is None else seed
 
 
 def _config(tcp: TcpConfig | None, *, ecn: str | bool | None, buffer: str | float) -> TcpConfig:
