@@ -43,7 +43,7 @@ class Checkout:
         shutil.copytree(ROOT / "scripts", self.folder / "scripts")
         for name in ("pyproject.toml", "constraints.txt"):
             shutil.copy(ROOT / name, self.folder)
-        self.python = folder / "python-stand-in"
+        self.python = folder / "python stand-in"
         self.python.write_text(PYTHON)
         self.python.chmod(0o755)
         self.pip_says, self.pip_does = folder / "pip.says", folder / "pip.does"
