@@ -19,7 +19,7 @@ _REPORTS: Final = (
     "pystack: `host.start` is for programs that tell when they have started "
     "(task_status.started), as with `nursery.start`. `host.start_soon` starts any, "
     "`await host.start_asyncio(main, ...)` one of asyncio, "
-    "`host.start_soon(host.run_sync, function, ...)` one that blocks."
+    "`await host.start_sync(function, ...)` one that blocks."
 )
 # What asyncio says where no loop of its own runs, and Trio where it is given one of its futures
 _SIGNS_OF_ASYNCIO: Final = (

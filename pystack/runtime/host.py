@@ -182,6 +182,19 @@ class Host(BareHost):
 
         return await self.programs.run(run_sync, (self, fn, args))
 
+    @either
+    async def start_sync(
+        self, fn: Callable[..., object], *args: object, port: int | None = None
+    ) -> Program:
+        """Start a blocking program on this host; return when it has nothing to do but wait.
+
+        `port`: return when the host hears on that. Otherwise as `run_sync` and `start`: an error in
+        it ends the network. BrokenResourceError.
+        """
+        from pystack.runtime.blocking.run_sync import start_sync
+
+        return await start_sync(self, fn, args, port)
+
     async def run_asyncio(
         self,
         main: Callable[[*Ts], Coroutine[Any, Any, T]],

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import trio
 
@@ -25,15 +25,13 @@ from pystack.runtime.borrowed.dropping import Later
 from pystack.runtime.driver.waiting import describe_waits
 from pystack.runtime.either import in_asyncio
 from pystack.runtime.lab.program import Program
+from pystack.runtime.lab.starting import Start, never_listened, start_watched
 
 if TYPE_CHECKING:
     from pystack.runtime.bare_host import BareHost
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-# How long a program of `start_asyncio(port=)` may take until it listens
-_PATIENCE_S: Final = 3600.0
 
 Main = Callable[[*Ts], Coroutine[Any, Any, T]]
 
@@ -64,42 +62,13 @@ async def start_asyncio(
     check_main(main)
     if in_asyncio():
         return await _start_on_loop_of_caller(host, main, args, port)
-    programs = host.programs
 
-    async def started(*, task_status: trio.TaskStatus[Program]) -> None:
-        is_ready = is_late = False
+    def run_it(program: Program, start: Start) -> Coroutine[Any, Any, object]:
+        return _in_loop_of_its_own(
+            host, main, args, schedule, program, lambda hub: hub.when_idle(start.look)
+        )
 
-        def ready() -> None:
-            nonlocal is_ready
-            is_ready = True
-            task_status.started(program)
-
-        def late() -> None:
-            nonlocal is_late
-            is_late = True
-            program.cancel()
-
-        with programs.on_host(main) as program:
-            await program.living(
-                _in_loop_of_its_own(
-                    host,
-                    main,
-                    args,
-                    schedule,
-                    program,
-                    lambda hub: _when_ready(hub, host, port, ready, late),
-                )
-            )
-        if not is_ready:
-            if program.ended_by is not None or not host.stack.powered:
-                raise programs.broken(program)
-            if port is not None:
-                raise _never_listened(host, program.name, port, is_late=is_late)
-            ready()
-
-    programs.check_power()
-    result: Program = await programs.shared().start(started, name=programs.name_of(main))
-    return result
+    return await start_watched(host, main, port, run_it)
 
 
 def check_main(main: object) -> None:
@@ -208,10 +177,11 @@ async def _start_on_loop_of_caller(
 
         def late() -> None:
             if not ready.done():
-                ready.set_exception(_never_listened(host, program.name, port, is_late=True))
+                ready.set_exception(never_listened(host, program.name, port, is_late=True))
             task.cancel()
 
-        _when_ready(loop.hub, host, port, partial(is_ready, program), late, task)
+        start = Start(host, port, partial(is_ready, program), late)
+        loop.hub.when_idle(lambda: task.done() or start.look())
 
     async def run_it() -> None:
         try:
@@ -232,7 +202,7 @@ async def _start_on_loop_of_caller(
                 ready.set_exception(error)
             elif port is not None:
                 name = programs.name_of(main)
-                ready.set_exception(_never_listened(host, name, port, is_late=False))
+                ready.set_exception(never_listened(host, name, port, is_late=False))
             else:
                 ready.cancel()
         elif error is not None:
@@ -262,48 +232,3 @@ async def _end_with_network(task: asyncio.Task[None], loop: EventLoop) -> None:
                 loop.hub.wake()
             with trio.CancelScope(shield=True):
                 await done.wait()
-
-
-def _when_ready(
-    hub: Hub,
-    host: BareHost,
-    port: int | None,
-    ready: Callable[[], None],
-    late: Callable[[], None],
-    task: asyncio.Task[Any] | None = None,
-) -> None:
-    """Call `ready` when the program waits for the first time, or when the host hears on `port`.
-
-    `late` is called where it does not: a server that looks at its clock ten times a second, as
-    uvicorn does, would keep a test going for ever.
-    """
-    scheduler = host.driver.scheduler
-    until = scheduler.now + _PATIENCE_S
-
-    def look() -> bool:
-        if task is not None and task.done():
-            return True
-        if port is not None and not listens(host, port):
-            if scheduler.now < until:
-                return False
-            late()
-            return True
-        ready()
-        return True
-
-    hub.when_idle(look)
-
-
-def listens(host: BareHost, port: int) -> bool:
-    """Tell whether a host hears on a port, of TCP or of UDP."""
-    return port in host.stack.tcp.listeners.by_port or port in host.stack.udp.sockets
-
-
-def _never_listened(host: BareHost, name: str, port: int | None, *, is_late: bool) -> RuntimeError:
-    tcp, udp = host.stack.tcp.listeners.by_port, host.stack.udp.sockets
-    heard = [f"TCP port {number}" for number in tcp] + [f"UDP port {number}" for number in udp]
-    what = f"did not listen on port {port}"
-    if not is_late:
-        return RuntimeError(f"{name} has ended, and {what}")
-    instead = f"; {host.name} listens on {', '.join(heard)}" if heard else ""
-    return RuntimeError(f"{name} {what} within {_PATIENCE_S:,.0f} s{instead}")

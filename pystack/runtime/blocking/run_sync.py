@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
 from inspect import iscoroutinefunction
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 import trio
 
 from pystack.core.errors import ConfigError
+from pystack.core.scheduler import no_upkeep
 from pystack.runtime.blocking import pools
 from pystack.runtime.blocking.turns import (
     ProgramEnded,
@@ -29,11 +30,13 @@ from pystack.runtime.blocking.turns import (
 )
 from pystack.runtime.borrowed.locks import LOCKS
 from pystack.runtime.current import current_host
+from pystack.runtime.lab.starting import Start, start_watched
 
 if TYPE_CHECKING:
     import threading
 
     from pystack.runtime.bare_host import BareHost
+    from pystack.runtime.lab.program import Program
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -46,12 +49,41 @@ _VANISHES_S: Final = 10.0
 
 async def run_sync(host: BareHost, fn: Callable[[*Ts], T], args: tuple[*Ts]) -> T:
     """Run a blocking program in a thread of the world; return or raise what it does."""
+    _check(fn, "run_sync", "run_asyncio", "await host.run")
+    return await _run_process(host, fn, args, None)
+
+
+async def start_sync(
+    host: BareHost, fn: Callable[[*Ts], object], args: tuple[*Ts], port: int | None
+) -> Program:
+    """Start one in the network's nursery, and wait until it is ready."""
+    _check(fn, "start_sync", "start_asyncio", "host.start_soon")
+
+    def run_it(_program: Program, start: Start) -> Coroutine[Any, Any, object]:
+        return _run_process(host, fn, args, start)
+
+    return await start_watched(host, fn, port, run_it)
+
+
+def _check(fn: object, call: str, of_asyncio: str, of_trio: str) -> None:
+    """Raise ConfigError for what is no function that blocks, before anything runs."""
     if iscoroutinefunction(fn):
         raise ConfigError(
-            f"run_sync is for functions that block, and {getattr(fn, '__qualname__', fn)} is a "
-            "coroutine function: `await host.run_asyncio(main, ...)` runs it if it is asyncio's, "
-            "`await host.run(async_fn, ...)` if it is Trio's"
+            f"{call} is for functions that block, and {getattr(fn, '__qualname__', fn)} is a "
+            f"coroutine function: `await host.{of_asyncio}(main, ...)` is for one of asyncio's, "
+            f"`{of_trio}(async_fn, ...)` for one of Trio's"
         )
+    if not callable(fn):
+        raise ConfigError(
+            f"a program that blocks is given as its function and arguments, {call}(main, 1), "
+            f"not as {fn!r}"
+        )
+
+
+async def _run_process(
+    host: BareHost, fn: Callable[[*Ts], T], args: tuple[*Ts], start: Start | None
+) -> T:
+    """Run it as a process. `start`: to look whenever none of its threads can go on; None: no."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -63,7 +95,7 @@ async def run_sync(host: BareHost, fn: Callable[[*Ts], T], args: tuple[*Ts]) -> 
 
     name = f"{host.name}: {getattr(fn, '__qualname__', fn)}"
     thread = WorldThread(_turns_of(host), host, name, main, copy_context())
-    await _Process(thread).run(name, errors)
+    await _Process(thread, start).run(name, errors)
     if results and not errors:
         return results[0]
     error = errors[0] if errors else ProgramEnded(name)
@@ -84,13 +116,18 @@ def _turns_of(host: BareHost) -> Turns:
 class _Process:
     """A main thread, and those that it and they have started."""
 
-    def __init__(self, main: WorldThread) -> None:
+    def __init__(self, main: WorldThread, start: Start | None) -> None:
+        """`start`: to be looked at until it is ready; None: nobody waits for that."""
         self.main = main
+        self._start = start
+        self._is_looking = False  # once this instant is over
         self._started: deque[WorldThread] = deque()  # whose companions are about to begin
         self._others: list[WorldThread] = []  # that have not ended
         self._turned = trio.Event()  # set after a turn of any, once the main thread has ended
         self._nursery: trio.Nursery | None = None  # None: it has not begun
         main.process = self
+        if start is not None:
+            main.on_turn = self._look_soon
 
     async def run(self, name: str, errors: list[BaseException]) -> None:
         """Run until all has ended. `errors`: of the main thread."""
@@ -121,6 +158,26 @@ class _Process:
         if thread.has_ended:
             self._others.remove(thread)
         self._turned.set()
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        """Look once nothing else can happen at this instant: all threads had their turns."""
+        if self._start is not None and not self._is_looking:
+            self._is_looking = True
+            scheduler = self.main.turns.driver.scheduler
+            scheduler.call_at(scheduler.now, self._look, no_upkeep)
+
+    def _look(self, _now: float) -> None:
+        self._is_looking = False
+        if self._start is None or self._is_over():
+            return
+        if self._start.look():
+            self._start = None
+
+    def _is_over(self) -> bool:
+        """Tell whether nothing of it goes on, but to end."""
+        threads = [self.main, *self._others]
+        return all(thread.has_ended or thread.is_ending for thread in threads)
 
 
 def _is_waited_for(thread: WorldThread) -> bool:
