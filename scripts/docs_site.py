@@ -10,6 +10,7 @@ import ast
 import re
 from functools import cache
 from importlib import import_module
+from inspect import getfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -132,25 +133,43 @@ def reference_pages() -> dict[str, str]:
 
 
 def inherited_by(thing: object) -> list[str]:
-    """Return what a class has of bases that are not public themselves: no other page has it."""
-    bases = thing.__bases__ if isinstance(thing, type) else ()
-    return [
-        name
-        for base in bases
-        if base.__module__.startswith("pystack.") and base not in public_things()
-        for name in vars(base)
-        if not name.startswith("_")
-    ]
+    """Return what a class has of bases that are not public themselves: no other page has it.
+
+    Those are read, not asked: what `__init__` gives an object is in the reference too.
+    """
+    names: dict[str, None] = {}
+    for base in thing.__bases__ if isinstance(thing, type) else ():
+        if base.__module__.startswith("pystack.") and id(base) not in public_things():
+            names |= dict.fromkeys(inherited_by(base))
+            names |= {
+                name: None
+                for name, member in members_of(base).items()
+                if member.has_docstring and (name == "__init__" or not name.startswith("_"))
+            }
+    return list(names)
+
+
+def members_of(kind: type) -> dict[str, griffe.Object | griffe.Alias]:
+    """Return what the source of a class has in it."""
+    path = Path(getfile(kind))
+    source = path.read_text("utf-8")
+    lines = griffe.LinesCollection()
+    lines[path] = source.splitlines()
+    extensions = griffe.load_extensions(Docs)
+    module = griffe.visit(
+        kind.__module__, path, source, extensions=extensions, lines_collection=lines
+    )
+    return module[kind.__qualname__].members
 
 
 @cache
-def public_things() -> list[object]:
-    """Return all that has a place in the reference."""
-    return [
-        getattr(loaded, name)
+def public_things() -> set[int]:
+    """Return the identities of all that has a place in the reference."""
+    return {
+        id(getattr(loaded, name))
         for loaded in map(import_module, PUBLIC_MODULES)
         for name in loaded.__all__
-    ]
+    }
 
 
 def page_of(module: str) -> str:

@@ -190,9 +190,9 @@ CORES: Final[Mapping[str, str]] = {
     "pystack.stack.host": "a host, in files by layers",
     "pystack.stack.tcp_table": "its TCP",
     "pystack.stack.udp": "its UDP",
-    "pystack.runtime.bare_host": "a host, of which sockets, streams and look-ups are",
+    "pystack.runtime.bare_host": "a host, as sockets, streams and look-ups take it",
     "pystack.runtime.host": "a host as programs see it",
-    "pystack.runtime.bare_network": "a network, of which links, conditions and name servers are",
+    "pystack.runtime.bare_network": "a network, as conditions and name servers take it",
     "pystack.runtime.network": "a network as programs see it",
     "pystack.runtime.streams": "a stream, and who takes what arrives on it",
     "pystack.runtime.aio.loop": "an event loop: what it waits by, and its world",
@@ -382,7 +382,7 @@ def test_each_core_holds_a_circle_together(core: str) -> None:
     assert core in cycle(without(types_graph(), CORES.keys() - {core}))
 
 
-def test_no_more_modules_need_one_another_than_before() -> None:
+def test_no_circle_of_types_is_larger_than_its_layer_may_have() -> None:
     assert too_large(circles(types_graph())) == []
 
 

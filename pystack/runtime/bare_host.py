@@ -1,4 +1,4 @@
-"""A host without its words: what it is made of, its addresses and time, and who looks on.
+"""A host below what programs call: what it is made of, its addresses, time, and who looks on.
 
 This is what sockets, streams, look-ups and event loops need of one; `host.py` adds what programs
 call, and with that all of those.

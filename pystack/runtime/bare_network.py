@@ -1,6 +1,6 @@
-"""A network without its words: what it is made of, its time, and who looks on.
+"""A network below what programs call: what it is made of, its time, and who looks on.
 
-This is what its parts (links, conditions, name servers) need of one; `network.py` adds what
+This is what its parts (conditions, name servers, observers) need of one; `network.py` adds what
 programs call to build it, and what befalls it.
 """
 
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.host import Host
     from pystack.runtime.lab.attach import Attached
-    from pystack.runtime.network_link import NetworkLink
 
 
 class BareNetwork:
@@ -86,7 +85,8 @@ class BareNetwork:
         self.subnets = parse_subnets(ip, subnet, subnet6)
         self.hosts: dict[str, Host] = {}  # routers too
         self.switches: dict[str, Switch] = {}
-        self.links: list[NetworkLink] = []
+        # A `Network` calls them what they are: they know it, and all that it has
+        self.links: Sequence[Link] = []
         self.attached: dict[str, Attached] = {}  # TAP devices and network namespaces
         self.nursery: trio.Nursery | None = None  # None: not opened yet
         self._open: Opened | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import check_switch
@@ -52,8 +52,10 @@ HostT = TypeVar("HostT", bound=Host)
 class Network(BareNetwork):
     """Hosts and what is between them. `async with` opens it, and stops all of it at the end."""
 
+    links: list[NetworkLink]  # in the order in which they were made
+
     @either_opens
-    async def __aenter__(self) -> Network:
+    async def __aenter__(self) -> Self:
         """Find out which kind of time this is, and let it pass for the network."""
         opened = self._open = await open_here()
         self.nursery = opened.nursery

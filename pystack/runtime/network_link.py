@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pystack.link.words import NetemWords
     from pystack.observe.captures.capture import Capture
     from pystack.observe.scene import CaptureWords
-    from pystack.runtime.bare_network import BareNetwork
+    from pystack.runtime.network import Network
 
 
 class NetworkLink(Link):
     """A link of a network."""
 
-    network: BareNetwork
+    network: Network  # the one that it is part of
 
     def down(self, direction: str | None = None) -> None:
         """Cut it, in one direction ("a_to_b") or in both. Frames in flight are lost."""
@@ -70,7 +70,7 @@ class LinkAsked:
     words: Mapping[str, object]
 
 
-def link_near(net: BareNetwork, a: str, b: str, asked: LinkAsked) -> NetworkLink:
+def link_near(net: Network, a: str, b: str, asked: LinkAsked) -> NetworkLink:
     """Join two nodes that are both on this machine. See `Network.link`."""
     return net.topology.link(
         a,

@@ -10,6 +10,7 @@ import griffe
 import pytest
 from doc_blocks import ROOT
 
+import pystack
 from pystack.link.words import WORDS
 
 
@@ -84,6 +85,24 @@ def test_each_public_name_is_in_the_reference_once(docs_site: ModuleType) -> Non
     )
     assert set(entries.values()) == {1}
     assert entries["pystack.Network"] == 1
+
+
+def test_a_class_has_what_its_hidden_bases_have_in_the_reference(docs_site: ModuleType) -> None:
+    entries = docs_site.reference_pages()["reference/pystack.md"].split("::: ")
+    [network] = (entry for entry in entries if entry.startswith("pystack.Network\n"))
+    listed = network.partition("inherited_members: [")[2].partition("]")[0].split(", ")
+    # The words of `Network(...)`, an attribute, a property and a method; none without a text
+    assert {"__init__", "hosts", "lateness", "capture"} <= set(listed)
+    assert not {"seeing", "_open"} & set(listed)
+    assert docs_site.inherited_by(pystack.Router) == []  # a `Host` has an entry itself
+
+
+def test_hidden_bases_of_hidden_bases_count_too(
+    docs_site: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docs_site, "public_things", set)
+    listed = docs_site.inherited_by(pystack.Router)
+    assert {"open_tcp_stream", "set_clock"} <= set(listed)
 
 
 def test_packages_that_users_name_are_in_the_reference(docs_site: ModuleType) -> None:
