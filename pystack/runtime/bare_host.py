@@ -65,7 +65,7 @@ class BareHost:
         if not driver.is_virtual:
             host.tcp.config = replace(host.tcp.config, probe_slack_s=_REAL_PROBE_SLACK_S)
         self.driver = driver
-        # What its programs have of them; None: the machine's, as in real time
+        # Its programs' clock and chance; None: the machine's, as in real time
         self.clock: WorldClock | None = None
         self.chance: Chance | None = None
         self.names = HostNames(self, names)

@@ -85,7 +85,7 @@ class BareNetwork:
         self.subnets = parse_subnets(ip, subnet, subnet6)
         self.hosts: dict[str, Host] = {}  # routers too
         self.switches: dict[str, Switch] = {}
-        # A `Network` calls them what they are: they know it, and all that it has
+        # `Network` says that they are `NetworkLink`s, which know all of it
         self.links: Sequence[Link] = []
         self.attached: dict[str, Attached] = {}  # TAP devices and network namespaces
         self.nursery: trio.Nursery | None = None  # None: not opened yet
