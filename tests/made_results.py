@@ -31,6 +31,7 @@ def described(
     identity: str = "ab" * 32,
     name: str = "made",
     title: str = "",
+    constants: Mapping[str, Value] | None = None,
 ) -> Description:
     return Description(
         name=name,
@@ -43,6 +44,7 @@ def described(
         seeds=tuple(seeds),
         runs=runs,
         compare=compare,
+        constants=dict(constants or {}),
     )
 
 
@@ -94,6 +96,7 @@ def sweep(
     title: str = "",
     name: str = "made",
     whole: bool = True,
+    constants: Mapping[str, Value] | None = None,
 ) -> Path:
     """Write what a sweep over a product would have, with measurements that are made up."""
     ended = []
@@ -108,6 +111,12 @@ def sweep(
         series = pack_series(tracks(point, rng))
         ended.append((point, Outcome("ok", "", measured(point, rng), series, digest)))
     description = described(
-        space, seeds=seeds, runs=len(ended), compare=compare, title=title, name=name
+        space,
+        seeds=seeds,
+        runs=len(ended),
+        compare=compare,
+        title=title,
+        name=name,
+        constants=constants,
     )
     return folder_of(folder, description, ended, whole=whole, space=space)

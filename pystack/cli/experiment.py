@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -90,7 +91,7 @@ def run_command(
     """
     if processes is not None and dask is not None:
         raise ConfigError("--processes and --dask: it runs on this machine or on a cluster")
-    found = from_file(file, dict(setting(text) for text in set_ or ()))
+    found = _experiment(file, set_ or ())
     folder = to or Path(f"{found.name}.results")
     if dry_run:
         left = [_left(found, folder, retry=retry)] if resume or retry else []
@@ -104,6 +105,14 @@ def run_command(
 
 
 experiment.command("show", short_help="Show what came out, as a table of medians.")(show_command)
+
+
+def _experiment(file: Path, settings: Iterable[str]) -> Experiment:
+    """Read it as it is set, and say what that costs it."""
+    found = from_file(file, dict(setting(text) for text in settings))
+    if found.compare is not None and found.compare.is_left_out:
+        print(f"pystack: {harmless(found.compare.note)}", file=sys.stderr)
+    return found
 
 
 def _ask(found: Experiment) -> None:

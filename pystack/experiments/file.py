@@ -29,7 +29,7 @@ from pystack.experiments.functions import source_named
 from pystack.experiments.labs import lab
 from pystack.experiments.measures import parse_measures, parse_series
 from pystack.experiments.model import Compare, Limits, SeriesSpec, Value, WordError
-from pystack.experiments.parameters import Axis, Values, column, sample, space_of, zipped
+from pystack.experiments.parameters import Axis, Space, Values, column, sample, space_of, zipped
 from pystack.experiments.spans import Span
 from pystack.experiments.values import check_name, check_value
 from pystack.topology.places import put
@@ -55,14 +55,18 @@ def from_file(path: str | FilePath, settings: Mapping[str, object] | None = None
     """Read and check an experiment's file. Raises ConfigError, with its name and a line.
 
     `settings`: places of it that get another value before: {"seeds": 2, "constants.rate": "1mbit"}.
+    Where they leave out the baseline of a comparison, its `is_left_out` is true.
     """
-    document = Document(str(path), text_of(path))
+    text = text_of(path)
+    document = Document(str(path), text)
     for place in settings or {}:
         table = place.partition(".")[0]
         if table != place and table in _TABLES:
             document.root.setdefault(table, {})
     put(document, settings or {})
-    return _Reader(document).experiment()
+    compares_otherwise = any(place.partition(".")[0] == "compare" for place in settings or {})
+    whole = None if compares_otherwise else Document(str(path), text)
+    return _Reader(document, whole).experiment()
 
 
 def setting(text: str) -> tuple[str, object]:
@@ -77,8 +81,9 @@ def setting(text: str) -> tuple[str, object]:
 
 
 class _Reader:
-    def __init__(self, document: Document) -> None:
-        self._doc = document
+    def __init__(self, document: Document, whole: Document | None = None) -> None:
+        """`whole`: as it is in the file; None: what is compared is as it has been set."""
+        self._doc, self._whole = document, whole
         self._root = document.table((), document.root, _TOP)
         self._folder = FilePath(document.name).parent
         self._places: dict[str, Path] = {}  # where a name of a parameter or constant stands
@@ -88,7 +93,7 @@ class _Reader:
         constants = self._constants()
         axes = list(self._axes())
         with self._doc.placed(("parameters",)):
-            space_of(axes)
+            space = space_of(axes)
         with self._told():
             return Experiment(
                 source,
@@ -101,7 +106,7 @@ class _Reader:
                 link=self._link(),
                 after_s=self._time(("after",), self._root.get("after", 0.0)),
                 limits=self._limits(),
-                compare=self._compare(),
+                compare=self._compare(space),
                 name=self._text("name") or FilePath(self._doc.name).stem,
                 title=self._text("title"),
                 files=self._doc.texts(("files",), self._root.get("files", [])),
@@ -265,7 +270,18 @@ class _Reader:
                 found = replace(found, attempts=attempts)
         return found
 
-    def _compare(self) -> Compare | None:
+    def _compare(self, space: Space) -> Compare | None:
+        found = self._comparison()
+        if found is None or self._whole is None or _has_baseline(found, space):
+            return found
+        try:
+            whole = _Reader(self._whole)
+            was_there = _has_baseline(found, space_of(list(whole._axes())))
+        except ConfigError:  # the file is an experiment only with what was set
+            return found
+        return replace(found, is_left_out=was_there)
+
+    def _comparison(self) -> Compare | None:
         if "compare" not in self._root:
             return None
         table = self._doc.table(("compare",), self._root["compare"], _COMPARE_WORDS)
@@ -287,3 +303,7 @@ class _Reader:
             self._doc.fail(path, f"{path[-1]} must be a time like '5s', not {describe(value)}")
         with self._doc.placed(path):
             return parse_time_s(value)
+
+
+def _has_baseline(compare: Compare, space: Space) -> bool:
+    return compare.between in space.names and compare.baseline in space.values_of(compare.between)

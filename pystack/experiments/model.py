@@ -99,6 +99,16 @@ class Compare:
     measure: str  # a column: "goodput_bps"
     between: str  # a parameter
     baseline: Value  # the value of it that the others are held against
+    # True: a part of a file's experiment is run, which has the baseline no more (`--set`)
+    is_left_out: bool = False
+
+    @property
+    def note(self) -> str:
+        """Say why nothing is compared where no run has the baseline, since that was left out."""
+        return (
+            f"nothing is compared: what was set leaves out {self.between} = {self.baseline!r}, the "
+            "baseline (--set compare.baseline= names another)"
+        )
 
 
 @dataclass(slots=True)

@@ -23,7 +23,9 @@ Where = Results | str | PathLike[str]
 By = str | Sequence[str] | None
 
 _FEW: Final = 7  # values of a parameter that are lines, if nobody says so
-_MOST_FIXED: Final = 6  # parameters and constants in a caption
+# Parameters and constants in a caption: they say which run it is, and are some four lines of it
+_MOST_FIXED: Final = 24
+_FIXED_LETTERS: Final = 40  # of each of them
 _DELAYS: Final = ("queue_delay", "rtt", "delay", "completion_time")
 _RATES: Final = ("goodput", "throughput", "rate", "utilization")
 _UPPER: Final = {"rtt": "RTT", "srtt": "SRTT", "cdf": "CDF", "rto": "RTO"}
@@ -80,7 +82,7 @@ class Chosen:
         constants = description.constants.items()
         fixed += [f"{words(name)} {value_text(value)}" for name, value in constants]
         if fixed:
-            texts.append(", ".join(fixed[:_MOST_FIXED]) + (" .." if fixed[_MOST_FIXED:] else ""))
+            texts.append(_fixed(fixed))
         if self.left_out:
             texts.append(f"{counted(self.left_out, 'run')} failed and left out")
         digest = digest_of(self.sheet.rows)[:12]
@@ -231,6 +233,17 @@ def series_names(made: Chosen) -> list[str]:
     if not names:
         raise no_series(made.results.path, len(made.rows))
     return list(names)
+
+
+def _fixed(texts: Sequence[str]) -> str:
+    """Return what all runs of a picture have in common, so that it can be told which they are."""
+    shown = [
+        text if len(text) <= _FIXED_LETTERS else f"{text[: _FIXED_LETTERS - 2]}.."
+        for text in texts[:_MOST_FIXED]
+    ]
+    if left := len(texts) - len(shown):
+        shown.append(f"and {left} more")
+    return ", ".join(shown)
 
 
 def _lines(table: Any, row: Row, of: Sequence[str] | None) -> list[Line]:  # noqa: ANN401

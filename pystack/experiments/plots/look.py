@@ -60,7 +60,9 @@ _RC: Final[Mapping[str, object]] = {
 }
 # What of matplotlib's settings is about windows and not about pictures
 _NOT_LOOKS: Final = ("backend", "interactive", "toolbar", "webagg", "macosx", "figure.hooks")
-_CAPTION_SIZE: Final = 7.0
+_CAPTION_FONT: Final[Mapping[str, Any]] = {"size": 7.0}
+_TITLE_FONT: Final[Mapping[str, Any]] = {"size": 10.5, "weight": "bold"}
+_EDGE_IN: Final = 0.1  # before and behind a line of text
 _LETTERS_PER_IN: Final = 18.5  # of a caption
 _TITLE_LETTERS_PER_IN: Final = 11.0
 
@@ -186,17 +188,16 @@ class Paper:
             beside_in = drawn.get_window_extent().width / self.figure.dpi
         if title:
             self.figure.suptitle(
-                self._lines(title, _TITLE_LETTERS_PER_IN, beside_in),
+                self._lines(title, _TITLE_LETTERS_PER_IN, _TITLE_FONT, beside_in),
                 x=0.01,
                 ha="left",
-                fontsize=10.5,
-                weight="bold",
+                **_TITLE_FONT,
             )
         self.figure.supxlabel(
-            self._lines(caption, _LETTERS_PER_IN),
+            self._lines(caption, _LETTERS_PER_IN, _CAPTION_FONT),
             x=0.01,
             ha="left",
-            fontsize=_CAPTION_SIZE,
+            **_CAPTION_FONT,
             color="#444444",
         )
         # Places are found once: a second time they would be others by a hair, and so the bytes.
@@ -209,16 +210,26 @@ class Paper:
         self.figure.set_layout_engine("none")
         return Picture(self.figure, caption)
 
-    def width_in(self, text: str) -> float:
-        """Return how wide a line is, in letters as large as those at axes."""
+    def width_in(self, text: str, look: Mapping[str, Any] | None = None) -> float:
+        """Return how wide a line is; `look`: of its letters, None: as large as those at axes."""
         renderer = self.figure.canvas.get_renderer()
-        font = need("matplotlib.font_manager", "pystack plot").FontProperties()
+        font = need("matplotlib.font_manager", "pystack plot").FontProperties(**look or {})
         width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
         return float(width / self.figure.dpi)
 
-    def _lines(self, text: str, letters_per_in: float, beside_in: float = 0.0) -> str:
+    def _lines(
+        self, text: str, letters_per_in: float, look: Mapping[str, Any], beside_in: float = 0.0
+    ) -> str:
         width_in = self.figure.get_figwidth() - beside_in
-        return "\n".join(textwrap.wrap(text, max(1, round(width_in * letters_per_in))))
+        letters = max(1, round(width_in * letters_per_in))
+        while True:
+            lines = textwrap.wrap(text, letters)
+            # Digits and capitals are wider than most letters.
+            if letters == 1 or all(
+                self.width_in(line, look) <= width_in - _EDGE_IN for line in lines
+            ):
+                return "\n".join(lines)
+            letters = max(1, letters - 3)
 
 
 def is_log(values: Iterable[float]) -> bool:

@@ -153,9 +153,9 @@ def summarize(
         columns = numeric(sheet)
     else:
         columns = tuple(dict.fromkeys(measured(name, sheet) for name in measures))
-    compared, note = None, ""
+    compared, note = None, _left_out(sheet)
     try:
-        compared = _compare(sheet, names, confidence)
+        compared = None if note else _compare(sheet, names, confidence)
     except ConfigError as error:  # the rest is no less true for it
         note = f"nothing is compared: {error}"
     return Summary(
@@ -199,6 +199,17 @@ def _group(
             for name in measures
         },
     )
+
+
+def _left_out(sheet: Sheet) -> str:
+    """Return why nothing is compared, where what was run is a part without baseline; "": it is."""
+    wanted = sheet.description.compare
+    if wanted is None or not wanted.is_left_out:
+        return ""
+    # A sweep that has gone on from a whole one has its runs of the baseline all the same.
+    if any(row.parameters.get(wanted.between) == wanted.baseline for row in sheet.rows):
+        return ""
+    return wanted.note
 
 
 def _compare(sheet: Sheet, by: Sequence[str], confidence: float) -> Compared | None:

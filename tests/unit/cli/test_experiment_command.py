@@ -141,3 +141,48 @@ def test_a_dry_run_says_what_of_it_is_there(
 def test_wrong_words_are_refused(words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         experiment(*words)
+
+
+COMPARE: Final = '\n[compare]\nmeasure = "doubled"\nbetween = "x"\nbaseline = 1\n'
+NOT_COMPARED: Final = (
+    "nothing is compared: what was set leaves out x = 1, the baseline "
+    "(--set compare.baseline= names another)\n"
+)
+
+
+def show() -> None:
+    make_app("experiment")(["experiment", "show", "doubling.results"], standalone_mode=False)
+
+
+def test_a_part_without_the_baseline_runs_and_it_is_said_that_nothing_is_compared(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "doubling.toml").write_text(FILE.replace("2, 3", "2, 4") + COMPARE)
+    assert experiment("--quiet", "--set", "parameters.x=[2, 4]") == 0
+    assert capsys.readouterr().err == f"pystack: {NOT_COMPARED}"
+    show()
+    assert capsys.readouterr().out.endswith(NOT_COMPARED)
+    # What goes on from there has the baseline again.
+    assert experiment("--quiet", "--resume") == 0
+    assert capsys.readouterr().err == ""
+    show()
+    out = capsys.readouterr().out
+    assert "doubled against x = 1, run by run" in out
+    assert "nothing is compared" not in out
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--set", "parameters.x=[2]"), ("--set", "parameters.x=[2]", "--set", "seeds=1")]
+)
+def test_a_file_whose_own_baseline_is_not_among_its_values_is_refused(
+    folder: Path, words: tuple[str, ...]
+) -> None:
+    (folder / "doubling.toml").write_text(FILE + COMPARE.replace("= 1", "= 9"))
+    with pytest.raises(ConfigError, match=r"toml:10: x is never 9, .*\(there are: [123, ]*2"):
+        experiment("--quiet", *words)
+
+
+def test_a_baseline_that_is_set_is_to_be_among_the_values(folder: Path) -> None:
+    (folder / "doubling.toml").write_text(FILE + COMPARE)
+    with pytest.raises(ConfigError, match=r"x is never 1, .*\(there are: 2, 3\)"):
+        experiment("--set", "parameters.x=[2, 3]", "--set", "compare.baseline=1")

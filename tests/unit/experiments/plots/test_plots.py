@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex
 
 from pystack.core.errors import ConfigError, OutputError
 from pystack.experiments import Results, plot
-from pystack.experiments.model import Compare, Outcome, Point, Track
+from pystack.experiments.model import Compare, Outcome, Point, Track, Value
 from pystack.experiments.plots.look import COLOURS, MOST_LINES, style
 
 RATES = {"cubic": 8e6, "bbr": 9e6}
@@ -257,6 +257,30 @@ def test_a_run_has_a_line_for_each_flow(made: Path) -> None:
     assert list(found) == list(FLOWS)
     assert found[FLOWS[1]].get_ydata().tolist() == [4, 4, 6, 6]
     assert "1 run, seed 2; control cubic, loss 0.001, rate 10mbit" in picture.caption
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (21, ""), (24, ", and 3 more")])
+def test_a_caption_says_all_that_tells_which_run_it_is(
+    tmp_path: Path, count: int, more: str
+) -> None:
+    constants: dict[str, Value] = {f"word{number}": 10**number for number in range(count)}
+    constants |= {"rate": "20mbit", "file": "y" * 60}
+    folder = sweep(
+        tmp_path / "r",
+        {"control": ["bbr"], "limit": ["1bdp", "4bdp"]},
+        lambda _point, _rng: {"goodput_bps": 1e6, "queue_delay_p95_s": 0.01},
+        constants=dict(reversed(constants.items())),
+    )
+    picture = plot.pareto(folder, by="limit")
+    caption = picture.caption
+    assert f"control bbr, file {'y' * 33}.., rate 20mbit, word" in caption
+    assert ("word9" in caption) == (not more)
+    assert f"{more}; made, pystack" in caption
+    drawn = picture.figure._supxlabel
+    assert drawn.get_text().replace("\n", " ") == caption
+    renderer = picture.figure.canvas.get_renderer()
+    assert drawn.get_window_extent(renderer).x1 < picture.figure.bbox.width  # it is wrapped
+    assert picture.figure.axes[0].get_position().height > 0.5  # and leaves the picture its room
 
 
 def test_many_runs_have_their_median_over_time(made: Path) -> None:
