@@ -74,7 +74,7 @@ class Link:
     """A cable between two ports, `a` and `b`."""
 
     __slots__ = (
-        "_watchers",
+        "_watches",
         "a",
         "a_to_b",
         "b",
@@ -111,7 +111,7 @@ class Link:
         self.mtu_bytes = mtu_bytes
         self.ends = ("a", "b")  # the names of what it joins, as those who watch it are told
         self.observers: list[Observer] = []  # told of every drop
-        self._watchers: list[PassageWatcher] = []
+        self._watches: dict[str, Watch] = {}  # by direction, where somebody watches or did so
         self.own_counters = Counters()  # of the ports
         self.a_to_b, self.b_to_a = (
             Pipe(
@@ -178,20 +178,34 @@ class Link:
         for pipe in self._pipes(direction):
             pipe.black_hole(predicate)
 
-    def watch(self, watcher: PassageWatcher) -> None:
-        """Tell `watcher` of each frame that is put on it from now on, and of how it ended."""
-        if watcher not in self._watchers:
-            self._watchers.append(watcher)
-            if len(self._watchers) == 1:
-                self._follow(self.a_to_b, *self.ends)
-                self._follow(self.b_to_a, *reversed(self.ends))
+    def watch(self, watcher: PassageWatcher, direction: str | None = None) -> None:
+        """Tell `watcher` of each frame that is put on it from now on, and of how it ended.
+
+        In both directions, or in one of them.
+        """
+        for pipe in self._pipes(direction):
+            name = A_TO_B if pipe is self.a_to_b else B_TO_A
+            watch = self._watches.get(name)
+            watchers = () if watch is None else watch.watchers
+            if watcher in watchers:
+                continue
+            ends = self.ends if name == A_TO_B else self.ends[::-1]
+            if watch is None:
+                watch = self._watches[name] = Watch(self.name, *ends, (), pipe.counters)
+            watch.watchers = (*watchers, watcher)
+            if not watchers:
+                watch.place, (watch.sender, watch.receiver) = self.name, ends
+                pipe.watch(watch)
 
     def unwatch(self, watcher: PassageWatcher) -> None:
         """Tell it no more."""
-        if watcher in self._watchers:
-            self._watchers.remove(watcher)
-            if not self._watchers:
-                for pipe in (self.a_to_b, self.b_to_a):
+        for direction, watch in self._watches.items():
+            watchers = watch.watchers
+            if watcher in watchers:
+                at = watchers.index(watcher)
+                watch.watchers = watchers[:at] + watchers[at + 1 :]
+                if not watch.watchers:
+                    (pipe,) = self._pipes(direction)
                     pipe.watch(None)
 
     def close(self) -> None:
@@ -203,9 +217,6 @@ class Link:
         """Return it for an assertion's message."""
         down = self.a_to_b.is_down + self.b_to_a.is_down
         return f"<{type(self).__name__} {self.name} {('up', 'half down', 'down')[down]}>"
-
-    def _follow(self, pipe: Pipe, sender: str, receiver: str) -> None:
-        pipe.watch(Watch(self.name, sender, receiver, self._watchers, pipe.counters))
 
     def _pipes(self, direction: str | None) -> tuple[Pipe, ...]:
         if direction is None:

@@ -4,6 +4,9 @@ While nobody watches, a pipe knows nothing of this. While somebody does, each fr
 frame of its own, `Tracked`, that knows its passage: so it is told from another one with the same
 bytes, and from its own copy. What arrives is the very frame that was put on, or where that was
 changed a plain one: who is watched cannot tell.
+
+A frame that is put on, goes and arrives makes four calls here (HOT), which call nothing but who
+comes next and who watches.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pystack.core.errors import WireError
-from pystack.core.instants import snap
 from pystack.core.scheduler import T
 from pystack.link.impair.base import HARMLESS, Apply, Departures, Impairment
 from pystack.link.port import FrameSink
@@ -60,34 +62,38 @@ class Tracked(Frame):
 class Watch:
     """Follows the frames of a pipe for those who watch it."""
 
-    __slots__ = ("_arriving", "_counters", "_first", "_watchers", "place", "receiver", "sender")
+    __slots__ = ("_counters", "_first", "place", "receiver", "sender", "watchers")
 
     def __init__(
         self,
         place: str,
         sender: str,
         receiver: str,
-        watchers: Sequence[PassageWatcher],
+        watchers: tuple[PassageWatcher, ...],
         counters: Counters,
     ) -> None:
         """`counters`: the pipe's, in which its line counts what it reorders."""
         self.place = place
         self.sender = sender
         self.receiver = receiver
-        self._watchers = watchers
+        # Another tuple when somebody comes or goes: what is being told to some is told to all of
+        # those who were there when it happened.
+        self.watchers = watchers
         self._counters = counters
-        self._first: FrameSink | None = None
+        self._first: FrameSink
 
     def entrance(self, first: FrameSink) -> FrameSink:
         """Return what takes each frame in front of the pipe's first stage."""
+
         self._first = first
         return self.enter
 
     def enter(self, frame: Frame, now: float) -> None:
-        """Take a frame that is put on the link."""
+        """Take a frame that is put on the link (HOT)."""
         passage = Passage(self.place, self.sender, self.receiver, frame, now)
-        self._tell(passage)
-        assert self._first is not None
+        for watcher in self.watchers:
+            watcher.on_passage(passage)
+        # Who was told may have cut the link, or changed what comes first
         self._first(Tracked(self, passage, frame), now)
 
     def copy_of(self, frame: Tracked, now: float) -> Tracked:
@@ -128,39 +134,30 @@ class Watch:
 
     def exit(self, sink: FrameSink) -> FrameSink:
         """Return what takes each frame at the far end."""
-        return partial(self._arrived, sink)
 
-    def _arrived(self, sink: FrameSink, frame: Frame, now: float) -> None:
-        if not isinstance(frame, Tracked):
-            sink(frame, now)
-            return
-        passage = frame.passage
-        plain = frame.plain()
-        if passage.frame is not plain:
-            passage.arrived = plain
-        passage.arrives_at = now
-        passage.end, passage.ended_at = ARRIVED, now
-        self._tell(passage)
-        sink(plain, now)
+        def arrived(frame: Frame, now: float) -> None:
+            if not isinstance(frame, Tracked):
+                sink(frame, now)
+                return
+            passage = frame.passage
+            plain = passage.frame
+            if frame.was is not None:
+                passage.arrived = plain = frame.plain()
+            passage.arrives_at = passage.ended_at = now
+            passage.end = ARRIVED
+            for watcher in self.watchers:
+                watcher.on_passage(passage)
+            sink(plain, now)
+
+        return arrived
 
     def impaired(self, name: str, impairment: Impairment) -> Apply:
         """Return an impairment of the plug-in kind, each of whose doings is noted."""
         return partial(self._apply, name, impairment.apply)
 
-    def goes(
-        self, frame: Tracked, begins_at: float, sent_at: float, arrives_at: float, *, early: bool
-    ) -> None:
-        """Take note of when a frame leaves the queue, is sent, and is due."""
-        passage = frame.passage
-        passage.begins_at = begins_at = max(begins_at, passage.entered_at)
-        passage.sent_at = sent_at = max(sent_at, begins_at)
-        passage.arrives_at = max(arrives_at, sent_at)
-        if early:
-            passage.changes.append(Change("reorder", sent_at))
-
     def line(self, line: Line) -> WatchedLine:
         """Return a line that takes note of what goes onto it."""
-        return WatchedLine(line, self, self._counters)
+        return WatchedLine(line, self._counters)
 
     def _apply(self, name: str, apply: Apply, frame: Frame, now: float) -> Departures:
         departures = apply(frame, now)
@@ -190,18 +187,17 @@ class Watch:
         self._tell(passage)
 
     def _tell(self, passage: Passage) -> None:
-        for watcher in tuple(self._watchers):
+        for watcher in self.watchers:
             watcher.on_passage(passage)
 
 
 class WatchedLine(Line):
-    """A line that takes note of what goes onto it, and when."""
+    """A line that takes note of when a frame leaves the queue, is sent, and is due."""
 
-    __slots__ = ("_busy_s", "_counters", "_early", "_sent_at", "_watch")
+    __slots__ = ("_busy_s", "_counters", "_early", "_sent_at")
 
-    def __init__(self, line: Line, watch: Watch, counters: Counters) -> None:
+    def __init__(self, line: Line, counters: Counters) -> None:
         super().__init__(line.scheduler, line.propagation, line.exit)
-        self._watch = watch
         self._counters = counters
         self._sent_at = self._busy_s = 0.0  # of the frame that was asked for last
         self._early = False  # it is not delayed
@@ -209,26 +205,46 @@ class WatchedLine(Line):
     @property
     def post(self) -> Callable[[float, Callable[[T, float], None], T], None]:
         """Return what has a frame delivered, and takes note of it."""
-        return self._post
+        to_heap = self.scheduler.post
+
+        def post(when: float, fn: Callable[[T, float], None], argument: T) -> None:
+            frame: object = argument[0] if isinstance(argument, list) else argument
+            if isinstance(frame, Tracked):
+                passage = frame.passage
+                # `snap` in place, and each instant is the one before at the earliest
+                sent_at = self._sent_at
+                begins_at = sent_at - self._busy_s
+                begins_at = (begins_at * 1e11 + 6755399441055744.0 - 6755399441055744.0) / 1e11
+                if begins_at < passage.entered_at:
+                    begins_at = passage.entered_at
+                sent_at = (sent_at * 1e11 + 6755399441055744.0 - 6755399441055744.0) / 1e11
+                if sent_at < begins_at:
+                    sent_at = begins_at
+                passage.begins_at, passage.sent_at = begins_at, sent_at
+                passage.arrives_at = sent_at if when < sent_at else when
+                if self._early:
+                    passage.changes.append(Change("reorder", sent_at))
+            to_heap(when, fn, argument)
+
+        return post
 
     @property
     def arrival(self) -> Callable[[float, float], float]:
         """Return what tells when a frame arrives, and takes note of what it was asked."""
-        return self._arrival
+        asked = self.propagation.arrival
+        self._early = False
 
-    def _arrival(self, sent_at: float, busy_s: float) -> float:
-        self._sent_at, self._busy_s = sent_at, busy_s
-        before = self._counters["reorder"]
-        arrives_at = self.propagation.arrival(sent_at, busy_s)
-        self._early = self._counters["reorder"] > before
-        return arrives_at
+        def arrival(sent_at: float, busy_s: float) -> float:
+            self._sent_at, self._busy_s = sent_at, busy_s
+            return asked(sent_at, busy_s)
 
-    def _post(self, when: float, fn: Callable[[T, float], None], argument: T) -> None:
-        frame: object = argument[0] if isinstance(argument, list) else argument
-        if isinstance(frame, Tracked):
-            begins_at, sent_at = snap(self._sent_at - self._busy_s), snap(self._sent_at)
-            self._watch.goes(frame, begins_at, sent_at, when, early=self._early)
-        self.scheduler.post(when, fn, argument)
+        def or_at_once(sent_at: float, busy_s: float) -> float:
+            before = self._counters["reorder"]
+            arrives_at = arrival(sent_at, busy_s)
+            self._early = self._counters["reorder"] > before
+            return arrives_at
+
+        return or_at_once if self.propagation.reorders else arrival
 
 
 def turned(was: Frame, now: Frame) -> str:

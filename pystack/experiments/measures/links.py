@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.errors import ConfigError
 from pystack.experiments.measures.distribution import Distribution
 from pystack.link.impair.base import HARMLESS
+from pystack.link.link import A_TO_B, B_TO_A
 from pystack.link.qdisc.base import is_mark
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Direction:
 
     def __init__(self, link: Link, pipe: Pipe, sender: str, receiver: str) -> None:
         self.link, self.pipe = link, pipe
+        self.after = 0.0  # when the window begins
         self.sender, self.receiver = sender, receiver
         self.mark: Mapping[str, int] = {}  # its counters when the window began
         self.frames = 0  # put on it in the window
@@ -47,8 +49,28 @@ class Direction:
         """Return what it has counted in the window, by name."""
         return {name: count - self.mark.get(name, 0) for name, count in self.pipe.counters.items()}
 
-    def took(self, passage: Passage, after: float, until: float) -> None:
+    def on_passage(self, passage: Passage) -> None:
+        """Take note of a frame that is put on it, and of how it ended (HOT)."""
+        if not passage.end:
+            self.under_way[passage] = None
+            if passage.entered_at >= self.after:
+                self.frames += 1
+            return
+        self.under_way.pop(passage, None)
+        begins_at, sent_at = passage.begins_at, passage.sent_at
+        if begins_at is None or sent_at is None:
+            return
+        if begins_at < self.after or self.pipe.config.trace is not None:
+            self.took(passage, begins_at + 1e9)
+            return
+        waited_s = begins_at - passage.entered_at
+        self.delays.add(waited_s)
+        self.waited_s += waited_s
+        self.busy_s += sent_at - begins_at
+
+    def took(self, passage: Passage, until: float) -> None:
         """Count a frame whose first bit was sent."""
+        after = self.after
         begins_at, sent_at = passage.begins_at, passage.sent_at
         if begins_at is None or sent_at is None or begins_at > until:
             return
@@ -79,13 +101,14 @@ class LinkBook:
         self._named = named
         self.watches = watches
         self._looks = watches or has_queue
-        self._by_place: dict[tuple[str, str], Direction] = {}
-        self._watched: list[Link] = []
+        self._watched: list[Direction] = []
 
     def link_added(self, link: Link) -> None:
         """Take note of a link, and watch it if it may be the one."""
         a, b = link.ends
         ways = Direction(link, link.a_to_b, a, b), Direction(link, link.b_to_a, b, a)
+        for way in ways:
+            way.after = self.after
         self.all.extend(ways)
         found = [way for way in ways if self._may_be(way)]
         if not found or not self._looks:
@@ -98,28 +121,15 @@ class LinkBook:
             )
         self.candidates.extend(found)
         if self.watches:
-            self._by_place.update({(link.name, way.sender): way for way in found})
-            link.watch(self)
-            self._watched.append(link)
-
-    def on_passage(self, passage: Passage) -> None:
-        """Take note of a frame that is put on a link, and of how it ended."""
-        way = self._by_place.get((passage.place, passage.sender))
-        if way is None:
-            return
-        if not passage.end:
-            way.under_way[passage] = None
-            if passage.entered_at >= self.after:
-                way.frames += 1
-        else:
-            way.under_way.pop(passage, None)
-            if passage.begins_at is not None:
-                way.took(passage, self.after, passage.begins_at + 1e9)
+            for way in found:
+                link.watch(way, A_TO_B if way.pipe is link.a_to_b else B_TO_A)
+            self._watched.extend(found)
 
     def begin(self, now: float) -> None:
         """Begin the window here: forget what has been."""
         self.after = now
         for way in self.all:
+            way.after = now
             way.mark = dict(way.pipe.counters)
             way.frames, way.busy_s, way.waited_s = 0, 0.0, 0.0
             way.delays = Distribution()
@@ -128,11 +138,11 @@ class LinkBook:
         """End the window here: what is under way counts as far as it has come."""
         for way in self.candidates:
             for passage in way.under_way:
-                way.took(passage, self.after, now)
+                way.took(passage, now)
             way.under_way.clear()
             way.busy_s = min(way.busy_s, max(now - self.after, 0.0))
-        for link in self._watched:
-            link.unwatch(self)
+        for way in self._watched:
+            way.link.unwatch(way)
 
     def chosen(self) -> Direction | None:
         """Return the direction that was asked for, or in which frames waited longest in all.

@@ -97,6 +97,11 @@ class Propagation:
         config = self._config
         return not (config.jitter_s or config.reorder or config.delay_trace)
 
+    @property
+    def reorders(self) -> bool:
+        """Tell whether it may count a frame `reorder`: one that is not delayed."""
+        return bool(self._config.reorder)
+
     def go_on_after(self, last_at: float) -> None:
         """Keep the order of a line with another delay before, whose last frame arrives then."""
         self.last_at = last_at

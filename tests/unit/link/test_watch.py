@@ -1,5 +1,7 @@
 """What those who watch a link are told of each frame, from its entry to its end."""
 
+from collections.abc import Callable
+
 import pytest
 from pipe_bench import numbered, tcp_frame
 
@@ -251,3 +253,108 @@ def test_what_is_under_way_when_watching_begins_arrives_untold() -> None:
     bench.run()
     assert len(bench.out) == 3
     assert [passage.frame.data[3] for passage in bench.passages] == [3]
+
+
+class Says:
+    """A watcher that notes its name at each telling, and does something the first time."""
+
+    def __init__(self, name: str, told: list[str], act: Callable[[], object] | None = None) -> None:
+        self.name, self.told, self.act = name, told, act
+
+    def on_passage(self, passage: Passage) -> None:
+        self.told.append(f"{self.name} {passage.end}".strip())
+        act, self.act = self.act, None
+        if act is not None:
+            act()
+
+
+def test_who_comes_or_goes_while_others_are_told_does_so_from_the_next_time_on() -> None:
+    bench = Watched(delay="1ms")
+    bench.link.unwatch(bench)
+    told: list[str] = []
+    second, third = Says("second", told), Says("third", told)
+
+    def change() -> None:
+        bench.link.unwatch(second)
+        bench.link.watch(third)
+
+    bench.link.watch(Says("first", told, change))
+    bench.link.watch(second)
+    bench.send(numbered(1))
+    assert told == ["first", "second"]
+    bench.run()
+    assert told[2:] == ["first arrived", "third arrived"]
+
+
+def test_the_last_who_goes_when_told_of_a_frame_lets_it_arrive_as_it_was() -> None:
+    bench = Watched(delay="1ms")
+    bench.link.unwatch(bench)
+    told: list[str] = []
+    only = Says("only", told, lambda: bench.link.unwatch(only))
+    bench.link.watch(only)
+    frame = numbered(1)
+    bench.send(frame)
+    bench.run()
+    assert told == ["only"]
+    assert [out is frame for _, out in bench.out] == [True]
+
+
+def test_who_cuts_the_link_when_told_of_a_frame_loses_it_there_and_then() -> None:
+    bench = Watched(rate="1mbit", delay="1ms")
+    bench.link.watch(Says("cutter", [], bench.link.down))
+    bench.send(numbered(1, 125), at=1.0)
+    (passage,) = bench.run()
+    assert (passage.lost, passage.ended_at, passage.begins_at) == ("link_down", 1.0, None)
+
+
+def test_what_a_watcher_raises_comes_out_of_send_and_the_next_frame_is_told() -> None:
+    bench = Watched(delay="1ms")
+    told: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("no more room")
+
+    bench.link.watch(Says("failing", told, fail))
+    with pytest.raises(RuntimeError, match="no more room"):
+        bench.send(numbered(1))
+    bench.send(numbered(2))
+    bench.run()
+    assert [end for _, _, end in bench.told] == [UNDER_WAY, UNDER_WAY, ARRIVED]
+    assert told == ["failing", "failing", "failing arrived"]
+    assert [frame.data[3] for _, frame in bench.out] == [2]
+
+
+def test_one_direction_may_be_watched_without_the_other() -> None:
+    bench = Watched(delay="1ms")
+    bench.link.a.attach(lambda frame, now: bench.out.append((now, frame)))
+    bench.link.unwatch(bench)
+    there: list[str] = []
+    back: list[str] = []
+    both: list[str] = []
+    watchers = [Says("x", told) for told in (there, back, both)]
+    for watcher, direction in zip(watchers, ("a_to_b", "b_to_a", None), strict=True):
+        bench.link.watch(watcher, direction)
+    bench.send(numbered(1))
+    bench.run(1.0)
+    assert [len(there), len(back), len(both)] == [2, 0, 2]
+    bench.link.unwatch(watchers[0])
+    bench.link.unwatch(watchers[2])
+    bench.link.b.send(numbered(2), 1.0)
+    bench.link.a.send(numbered(3), 1.0)
+    bench.run()
+    assert [len(there), len(back), len(both)] == [2, 2, 2]
+    assert len(bench.out) == 3
+
+
+def test_reorder_is_told_only_of_those_that_were_while_the_link_says_so() -> None:
+    bench = Watched(delay="10ms", reorder="100%")
+    bench.send(numbered(1))
+    bench.link.set(a_to_b={"reorder": None})
+    bench.send(numbered(2))
+    bench.link.set(a_to_b={"reorder": "100%"})
+    bench.send(numbered(3))
+    assert [[change.what for change in each.changes] for each in bench.run()] == [
+        ["reorder"],
+        [],
+        ["reorder"],
+    ]
