@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 import pystack
 from pystack.core.errors import ConfigError
@@ -47,6 +48,29 @@ def test_below_another_function_a_scene_has_the_seed_of_the_run(
     assert found(1) == pystack.run(partial(scene, **words, seed=1))
     assert found(2) == pystack.run(partial(scene, **words, seed=2)) != found(1)
     assert pystack.run(partial(scene, **words)) == found(1)  # alone it is the same each time
+
+
+def test_several_scenes_of_a_run_have_its_seed_in_tasks_and_in_threads_of_trio() -> None:
+    scene = partial(dumbbell, rate="2mbit", loss="2%", duration="1s")
+
+    async def several() -> list[object]:
+        found: list[object] = [await trio.to_thread.run_sync(pystack.run, scene)]
+
+        async def one() -> None:
+            found.append(await scene())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            nursery.start_soon(one)
+        return found
+
+    token = seed_of_run.set(2)
+    try:
+        found = pystack.run(several)
+    finally:
+        seed_of_run.reset(token)
+    assert found == [pystack.run(partial(scene, seed=2))] * 3
+    assert found[0] != pystack.run(scene)
 
 
 @pytest.mark.parametrize(

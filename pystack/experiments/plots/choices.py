@@ -72,7 +72,7 @@ class Chosen:
         seeds = tuple(dict.fromkeys(row.seed for row in self.rows))
         pooled = [name for name in self.varying() if name not in (*self.by, *over)]
         fixed = [
-            f"{words(name)} {value_text(self.rows[0].parameters[name])}"
+            _with_value(name, self.rows[0].parameters[name])
             for name in description.parameters
             if name not in self.varying()
         ]
@@ -80,7 +80,7 @@ class Chosen:
         if pooled:
             texts.append(f"over all {', '.join(map(words, pooled))}")
         constants = description.constants.items()
-        fixed += [f"{words(name)} {value_text(value)}" for name, value in constants]
+        fixed += [_with_value(name, value) for name, value in constants]
         if fixed:
             texts.append(_fixed(fixed))
         if self.left_out:
@@ -233,6 +233,13 @@ def series_names(made: Chosen) -> list[str]:
     if not names:
         raise no_series(made.results.path, len(made.rows))
     return list(names)
+
+
+def _with_value(name: str, value: Value) -> str:
+    """Return "rate 10mbit" of a text, and "outage 6 s" of outage_s, whose unit is in its name."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    unit = f" {unit_of(name)}".rstrip() if is_number else ""
+    return f"{words(name)} {value_text(value)}{unit}"
 
 
 def _fixed(texts: Sequence[str]) -> str:

@@ -62,6 +62,7 @@ _RC: Final[Mapping[str, object]] = {
 _NOT_LOOKS: Final = ("backend", "interactive", "toolbar", "webagg", "macosx", "figure.hooks")
 _CAPTION_FONT: Final[Mapping[str, Any]] = {"size": 7.0}
 _TITLE_FONT: Final[Mapping[str, Any]] = {"size": 10.5, "weight": "bold"}
+_LEGEND_LETTERS: Final = 36  # of a line: it leaves the half of the width to what is drawn
 _EDGE_IN: Final = 0.1  # before and behind a line of text
 _LETTERS_PER_IN: Final = 18.5  # of a caption
 _TITLE_LETTERS_PER_IN: Final = 11.0
@@ -179,8 +180,8 @@ class Paper:
                 seen[label] = seen.pop(label)
             drawn = self.figure.legend(
                 seen.values(),
-                seen.keys(),
-                title=legend or None,
+                [textwrap.fill(label, _LEGEND_LETTERS) for label in seen],
+                title=textwrap.fill(legend, _LEGEND_LETTERS) or None,
                 alignment="left",
                 loc="outside right upper",
                 handlelength=3,

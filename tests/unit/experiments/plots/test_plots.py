@@ -259,12 +259,29 @@ def test_a_run_has_a_line_for_each_flow(made: Path) -> None:
     assert "1 run, seed 2; control cubic, loss 0.001, rate 10mbit" in picture.caption
 
 
-@pytest.mark.parametrize(("count", "more"), [(10, ""), (21, ""), (24, ", and 3 more")])
+def test_names_of_any_length_leave_room_for_the_title_and_the_picture(tmp_path: Path) -> None:
+    folder = sweep(
+        tmp_path / "r",
+        {"control": ["a" * 140, "b" * 140]},
+        lambda _point, rng: {"goodput_bps": 1e6 * rng.random()},
+        title="A title of several words that is too long for one line beside a legend",
+    )
+    figure = plot.cdf(folder, "goodput").figure
+    (legend,) = figure.legends
+    assert [text.get_text().replace("\n", "") for text in legend.get_texts()] == [
+        "a" * 140,
+        "b" * 140,
+    ]
+    assert figure._suptitle.get_text().count("\n") <= 2
+    assert figure.axes[0].get_position().width > 0.4
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (19, ""), (22, ", and 3 more")])
 def test_a_caption_says_all_that_tells_which_run_it_is(
     tmp_path: Path, count: int, more: str
 ) -> None:
     constants: dict[str, Value] = {f"word{number}": 10**number for number in range(count)}
-    constants |= {"rate": "20mbit", "file": "y" * 60}
+    constants |= {"rate": "20mbit", "file": "y" * 60, "outage_s": 6.0, "after_s": "6s"}
     folder = sweep(
         tmp_path / "r",
         {"control": ["bbr"], "limit": ["1bdp", "4bdp"]},
@@ -273,7 +290,7 @@ def test_a_caption_says_all_that_tells_which_run_it_is(
     )
     picture = plot.pareto(folder, by="limit")
     caption = picture.caption
-    assert f"control bbr, file {'y' * 33}.., rate 20mbit, word" in caption
+    assert f"control bbr, after 6s, file {'y' * 33}.., outage 6 s, rate 20mbit, word" in caption
     assert ("word9" in caption) == (not more)
     assert f"{more}; made, pystack" in caption
     drawn = picture.figure._supxlabel
