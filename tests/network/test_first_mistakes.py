@@ -104,6 +104,27 @@ def test_who_waits_for_the_wrong_port_is_told_of_the_right_one(run: Callable[...
     )
 
 
+async def only_waits() -> None:
+    server = await asyncio.start_server(lambda *_: None, port=8000)
+    await server.serve_forever()
+
+
+def only_blocks() -> None:
+    with socket.create_server(("", 8000)) as listener:
+        listener.accept()
+
+
+@RUNS
+def test_so_is_who_waits_for_a_server_that_only_waits_itself(run: Callable[..., Any]) -> None:
+    for start in (
+        lambda host: host.start_asyncio(only_waits, port=80),
+        lambda host: host.start_sync(only_blocks, port=80),
+    ):
+        error = raised_by(start, run=run)
+        assert isinstance(error, RuntimeError)
+        assert str(error).endswith("within 3,600 s; shop listens on TCP port 8000")
+
+
 @RUNS
 def test_a_server_whose_start_waits_for_others_is_waited_for(run: Callable[..., Any]) -> None:
     async def late() -> None:

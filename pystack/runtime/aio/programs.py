@@ -176,12 +176,16 @@ async def _start_on_loop_of_caller(
         assert loop.hub is not None
 
         def late() -> None:
-            if not ready.done():
-                ready.set_exception(never_listened(host, program.name, port, is_late=True))
+            if ready.done():
+                return  # it has crashed, and nothing of it runs any more
+            ready.set_exception(never_listened(host, program.name, port, is_late=True))
             task.cancel()
+            if loop.hub is not None:
+                loop.hub.wake()
 
         start = Start(host, port, partial(is_ready, program), late)
-        loop.hub.when_idle(lambda: task.done() or start.look())
+        task.add_done_callback(lambda _: start.close())
+        loop.hub.when_idle(start.look)
 
     async def run_it() -> None:
         try:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.core.scheduler import Handle, no_upkeep
 from pystack.runtime.lab.program import Program
 
 if TYPE_CHECKING:
     from pystack.runtime.bare_host import BareHost
 
 # How long a program may take until it listens: a server that looks at its clock ten times a second,
-# as uvicorn does, would keep a test going for ever.
+# as uvicorn does, would keep a test going for ever, and of one that waits at another port nobody
+# would be told.
 _PATIENCE_S: Final = 3600.0
 
 
@@ -35,15 +37,33 @@ class Start:
         self._host, self._port = host, port
         self._ready, self._late = ready, late
         self._until = host.driver.scheduler.now + _PATIENCE_S
+        self._is_closed = False
+        self._alarm: Handle | None = None  # None: it waits for no port
+        if port is not None:
+            scheduler = host.driver.scheduler
+            self._alarm = scheduler.call_at(self._until, self._goes_off, no_upkeep)
+
+    def _goes_off(self, _now: float) -> None:
+        self.look()
+
+    def close(self) -> None:
+        """Look no more: the program is ready, or over."""
+        self._is_closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def look(self) -> bool:
         """Look, where the program can only wait. True: there is nothing to be looked for."""
-        if self._port is not None and not listens(self._host, self._port):
-            if self._host.driver.scheduler.now < self._until:
-                return False
-            self._late()
+        if self._is_closed:
             return True
-        self._ready()
+        if self._port is None or listens(self._host, self._port):
+            told = self._ready
+        elif self._host.driver.scheduler.now < self._until:
+            return False
+        else:
+            told = self._late
+        self.close()
+        told()
         return True
 
 
@@ -76,7 +96,11 @@ async def start_watched(
             program.cancel()
 
         with programs.on_host(function) as program:
-            await program.living(run(program, Start(host, port, ready, late)))
+            start = Start(host, port, ready, late)
+            try:
+                await program.living(run(program, start))
+            finally:
+                start.close()
         if not is_ready:
             if program.ended_by is not None or not host.stack.powered:
                 raise programs.broken(program)
