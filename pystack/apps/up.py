@@ -19,7 +19,7 @@ from pystack.core.addresses import Ip, format_ip, is_v6
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
-from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.driver.signals import ending_signals, signals_heard
 from pystack.runtime.host import Host
 from pystack.runtime.ports import has_nobody
 
@@ -49,7 +49,7 @@ async def up(
     needed any more. `control`: the path of a socket for it, "": the usual place; None: none.
     """
     try:
-        with trio.open_signal_receiver(*ending_signals()) as signals:
+        with signals_heard(ending_signals()) as signals:
             async with tap_host(config, when_open=when_open) as host:
                 with _controlled(host, config, control) as controlled:
                     async with trio.open_nursery() as services:

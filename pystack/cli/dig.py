@@ -13,6 +13,7 @@ from pystack.apps.world import utc_now
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Words, ip_version
 from pystack.core.extras import need
+from pystack.runtime.driver.signals import last_run
 from pystack.runtime.host import Host
 from pystack.wire.dns_framing import PORT
 
@@ -80,7 +81,8 @@ def dig_command(
 
     service = "dns" if request.port == PORT else f"dns:{request.port}"
     servers = [] if request.server is None else [Server(request.server, (service,))]
-    return vantage.world(servers).run(client, to_stderr)
+    with last_run():
+        return vantage.world(servers).run(client, to_stderr)
 
 
 def _tell_failure(request: DigRequest, error: OSError, *, as_json: bool) -> None:

@@ -32,6 +32,7 @@ from pystack.apps.words import TLS_SERVICES
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Option, Words, bare_seconds, ip_version, takes
 from pystack.core.errors import ConfigError
+from pystack.runtime.driver.signals import last_run
 from pystack.runtime.driver.virtual import DeadlockError
 from pystack.runtime.host import Host
 
@@ -97,7 +98,8 @@ def get_command(
     vantage = Vantage.of(place, words, service_words)
     getting = _Getting(urls, asked, is_virtual=vantage.is_virtual)
     try:
-        return _run(getting, vantage)
+        with last_run():
+            return _run(getting, vantage)
     except DeadlockError as error:
         # Nobody in the world will ever say anything more: what curl would wait for, for ever.
         getting.complain(Status.TIMED_OUT, str(error))

@@ -28,6 +28,7 @@ from pystack.cli.words import (
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
+from pystack.runtime.driver.signals import last_run
 from pystack.runtime.lab.functions import ProgramError
 from pystack.runtime.lab.lab import (
     LabOptions,
@@ -156,6 +157,8 @@ def _run(spec: LabSpec, options: LabOptions) -> int:
     say: Callable[[str], None] = _print_now if lines is None else lines.put
     try:
         with ExitStack() as resources:
+            if not options.virtual:  # there, Ctrl-C is Trio's
+                resources.enter_context(last_run())
             if options.for_s is not None:
                 options, say = _with_progress(spec, options, say, resources)
             run_lab(spec, options, start_services, say)

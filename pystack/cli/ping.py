@@ -18,6 +18,7 @@ from pystack.cli.words import Words, bare_seconds, ip_version
 from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
 from pystack.runtime import reach
+from pystack.runtime.driver.signals import last_run
 from pystack.runtime.host import Host
 from pystack.runtime.names.zones import Version
 
@@ -81,7 +82,8 @@ def ping_command(
     version = ip_version(ipv4=ipv4, ipv6=ipv6)
     ping = _Ping(name, options, version, quiet=quiet, as_json=as_json)
     try:
-        return vantage.world([Server(name)]).run(ping.run, to_stderr)
+        with last_run():
+            return vantage.world([Server(name)]).run(ping.run, to_stderr)
     except KeyboardInterrupt:
         if ping.summary is None:
             raise

@@ -31,6 +31,7 @@ from pystack.core.called import typed
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_time_s
 from pystack.runtime.device.limits import raise_open_files
+from pystack.runtime.driver.signals import last_run
 
 _NAME: Final = "proxy"  # of the one of the command line
 _FILES: Final = (".toml", ".json")
@@ -154,6 +155,7 @@ def _run(options: ProxyOptions, *, as_json: bool) -> None:
     log.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(message)s"))
     logging.basicConfig(handlers=[log], level=logging.INFO)
     raise_open_files()
-    trio.run(partial(serve, options, on_ready))
+    with last_run():
+        trio.run(partial(serve, options, on_ready))
     if log.is_broken:
         raise BrokenPipeError

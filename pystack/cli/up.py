@@ -30,6 +30,7 @@ from pystack.core.rng import component_rng
 from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, is_the_machines_root, whom_to_be
 from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.driver.signals import last_run
 
 _log: Final = logging.getLogger("pystack.up")
 
@@ -135,6 +136,7 @@ def _run(
     log = Log()
     log.setFormatter(JsonFormatter() if config.json else logging.Formatter("%(message)s"))
     logging.basicConfig(handlers=[log], level=level)
-    trio.run(partial(up, config, placements, on_ready, when_open, control=control))
+    with last_run():
+        trio.run(partial(up, config, placements, on_ready, when_open, control=control))
     if log.is_broken:
         raise BrokenPipeError

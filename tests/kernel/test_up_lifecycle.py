@@ -7,7 +7,7 @@ import signal
 import sys
 
 import pytest
-from netns import NetworkNamespace, read_line, wait_until
+from netns import TIMEOUT_S, NetworkNamespace, read_line, wait_until
 from up import URL, StackUp
 
 pytestmark = pytest.mark.kernel
@@ -86,6 +86,24 @@ def test_a_second_signal_changes_nothing(
     )
     assert stack.stop(number) == 0, stack.log
     assert "tap0" not in interfaces(netns)
+
+
+AT_EXIT = (
+    "import atexit, os, sys; from pystack.cli.start import main; "
+    "atexit.register(os.kill, os.getpid(), int(sys.argv.pop(1))); main()"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_nor_does_one_that_comes_when_it_has_all_but_ended(
+    netns: NetworkNamespace, number: signal.Signals
+) -> None:
+    argv = [sys.executable, "-c", AT_EXIT, str(int(number)), "up", "tap0", "--user", "root"]
+    process = netns.popen(argv)
+    assert read_line(process).startswith("ready:")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, said) == (0, b"")
 
 
 def test_what_nohup_ignores_stays_ignored(netns: NetworkNamespace) -> None:

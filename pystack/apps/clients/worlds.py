@@ -27,7 +27,7 @@ from pystack.core.errors import ConfigError
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
-from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.driver.signals import ending_signals, signals_heard
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
 from pystack.runtime.host import Host
 from pystack.runtime.network import Network
@@ -171,7 +171,7 @@ class TapWorld:
 
     async def _run(self, client: Client[T]) -> T:
         results: list[T] = []
-        with trio.open_signal_receiver(*ending_signals()) as signals:
+        with signals_heard(ending_signals()) as signals:
             async with tap_host(self.config, when_open=self.when_open) as host:
                 host.dns = self.dns or None
                 socket_factory.install()

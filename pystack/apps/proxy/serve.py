@@ -24,7 +24,7 @@ from pystack.apps.proxy.proxies import Proxies
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.suggest import counted
 from pystack.runtime.driver.exception_groups import unwrapped
-from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.driver.signals import ending_signals, signals_heard
 
 GRACE_S: Final = 5.0
 _WATCH_S: Final = 0.5  # between two looks at the file
@@ -111,7 +111,7 @@ class _Server:
         reads_again = options.file is not None and hasattr(signal, "SIGHUP")
         reloads = {signal.SIGHUP} if reads_again else set()
         ends = set(ending_signals()) - reloads
-        with trio.open_signal_receiver(*ends, *reloads) as signals:
+        with signals_heard(ends | reloads) as signals:
             async with proxies:
                 self._capture()
                 async with trio.open_nursery() as nursery:

@@ -30,7 +30,7 @@ from pystack.link.port import Port
 from pystack.runtime.device.privileges import as_who_called_sudo
 from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.driver.exception_groups import unwrapped
-from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.driver.signals import ending_signals, signals_heard
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Namespace
@@ -179,7 +179,7 @@ class _Lab:
 
     async def until_signal(self) -> None:
         """Run in real time, until it ends, or SIGINT, SIGTERM or SIGHUP comes."""
-        with trio.open_signal_receiver(*ending_signals()) as signals:
+        with signals_heard(ending_signals()) as signals:
             await self.while_watched(aiter(signals).__anext__)
 
     async def while_watched(self, watch: Callable[[], Awaitable[object]]) -> None:
