@@ -97,7 +97,8 @@ def test_marks_of_a_queue_on_the_way_are_echoed_by_both_ends(netns: NetworkNames
         program,
         sysctls={"tcp_ecn": 1},
         settings={"ecn": "request"},
-        words={"delay": "2ms", "rate": "40mbit", "qdisc": "codel target 1ms interval 10ms ecn"},
+        # So slow that ten segments in one go, the first window, already wait for long enough.
+        words={"delay": "2ms", "rate": "5mbit", "qdisc": "codel target 1ms interval 10ms ecn"},
     )
 
 

@@ -180,8 +180,8 @@ def radvd(
 
 def test_the_kernel_finds_us_and_we_find_it(netns: NetworkNamespace) -> None:
     async def test(world: World) -> None:
-        await world.run("ping -6 -c 1 -W 5 fd77::2")
-        await world.run("ping -6 -c 1 -W 5 -I tap0 fe80::2")
+        await world.run("ping -6 -c 1 -W 20 fd77::2")
+        await world.run("ping -6 -c 1 -W 20 -I tap0 fe80::2")
         known = "neigh show fd77::2 dev tap0"
         await world.kernel(known, lambda found: found[0]["state"] == ["REACHABLE"])
         (entry,) = await world.ip6(known)
@@ -245,7 +245,7 @@ def test_radvd_configures_us(netns: NetworkNamespace, tmp_path: Path) -> None:
             await world.here(lambda: len(world.automatic()) == 1, "an address")
             (address,) = world.automatic()
             assert address in parse_host_address("fd77::2/64")[1]
-            await world.run(f"ping -6 -c 1 -W 5 {format_ip(address)}")
+            await world.run(f"ping -6 -c 1 -W 20 {format_ip(address)}")
             route = host.routes.lookup(parse_ip6("2001:db8::1"))
             assert route is not None
             assert route.gateway is not None
@@ -345,6 +345,6 @@ def test_up_serves_at_an_address_that_the_router_gave_it_a_prefix_for(
         namespaces.wait_until(lambda: made.search(stack.log) is not None, "an address")
         found = made.search(stack.log)
         assert found is not None
-        netns.run(["ping", "-6", "-c", "1", "-W", "5", found[1]])
+        netns.run(["ping", "-6", "-c", "1", "-W", "20", found[1]])
         page = netns.run(["curl", "-sgf", f"http://[{found[1]}]/"])
         assert page.stdout

@@ -110,7 +110,7 @@ def test_ftplib(netns: NetworkNamespace, up: Path, *, secret: bool) -> None:
 def test_lftp_mirrors_both_ways(
     netns: NetworkNamespace, up: Path, root: Path, tmp_path: Path, *, secret: bool
 ) -> None:
-    settings = "set net:max-retries 1; set net:timeout 20; set ftp:sync-mode off;"
+    settings = "set net:max-retries 1; set net:timeout 60; set ftp:sync-mode off;"
     if secret:
         settings += f"set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:ca-file {up};"
     here = tmp_path / "here"
@@ -224,7 +224,7 @@ def test_stopped_in_the_middle_it_keeps_what_came(
     stack = stack_up("--serve", "ftp", "--root", str(root), "--writable")
     (tmp_path / "file").write_bytes(BIG)
     way = ["-T", str(tmp_path / "file"), f"{URL}/up"] if direction == "up" else [f"{URL}/big"]
-    client = netns.popen(["curl", "-sS", "--limit-rate", "2M", "-o", str(tmp_path / "got"), *way])
+    client = netns.popen(["curl", "-sS", "--limit-rate", "500K", "-o", str(tmp_path / "got"), *way])
     part = root / "up" if direction == "up" else tmp_path / "got"
     while client.poll() is None and not (part.exists() and part.stat().st_size):
         os.sched_yield()

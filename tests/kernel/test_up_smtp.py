@@ -10,7 +10,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from netns import NetworkNamespace, read_line
+from netns import TIMEOUT_S, NetworkNamespace, read_line
 from up import StackUp, needs
 
 pytestmark = pytest.mark.kernel
@@ -117,7 +117,7 @@ def test_any_mail_is_taken_by_a_sink(netns: NetworkNamespace, stack_up: StackUp)
     """And without a root it stays in memory."""
     stack_up("--serve", "smtp:2525", "--mail-for", "*")
     with netns.entered():
-        client = socket.create_connection((HOST, 2525), timeout=30)
+        client = socket.create_connection((HOST, 2525), timeout=TIMEOUT_S)
     with client, client.makefile("rwb") as file:
         file.write(
             b"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<x@anywhere.example>\r\nDATA\r\n.\r\nQUIT\r\n"
@@ -132,11 +132,10 @@ def test_a_thousand_silent_clients_do_not_keep_mail_out(
     netns: NetworkNamespace, ca: Path, root: Path
 ) -> None:
     with netns.entered():
-        crowd = [socket.create_connection((HOST, 25), timeout=30) for _ in range(1000)]
+        crowd = [socket.create_connection((HOST, 25), timeout=TIMEOUT_S) for _ in range(1000)]
     try:
-        began_at = time.monotonic()
+        # It has a minute; one that is silent may stay for minutes.
         assert netns.python("smtp_library", HOST, "-") == "all\n"
-        assert time.monotonic() - began_at < 30
     finally:
         for client in crowd:
             client.close()

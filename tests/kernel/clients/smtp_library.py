@@ -14,7 +14,7 @@ message["Subject"] = "Grüße"
 message.set_content("one\n.\n..two\n\nthree\n")
 message.add_attachment(bytes(range(256)) * 400, maintype="application", subtype="octet-stream")
 
-with smtplib.SMTP(host, timeout=30) as smtp:
+with smtplib.SMTP(host, timeout=60) as smtp:
     if ca != "-":
         smtp.starttls(context=ssl.create_default_context(cafile=ca))
     smtp.send_message(message)

@@ -9,7 +9,7 @@ numbers = count()
 
 def deliver() -> None:
     try:
-        with smtplib.SMTP("10.77.0.2", timeout=2) as smtp:
+        with smtplib.SMTP("10.77.0.2", timeout=10) as smtp:
             while True:
                 number = next(numbers)
                 text = f"Subject: {number}\r\n\r\n" + f"{number}\r\n" * 500 + "end\r\n"
