@@ -25,7 +25,7 @@ from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
     from pystack.link.config import PipeConfig
-    from pystack.runtime.network import Network
+    from pystack.runtime.bare_network import BareNetwork
 
 End = Literal["a", "b"]
 _AWAY: Final[Mapping[str, str]] = {"b": "a_to_b", "a": "b_to_a"}  # by which end is far
@@ -104,7 +104,7 @@ class _Nothing(PortBase):
         self.send = refusing("port_unplugged", self.counters.add)
 
 
-def link_far(net: Network, a: str, b: str, asked: LinkAsked) -> FarLink:
+def link_far(net: BareNetwork, a: str, b: str, asked: LinkAsked) -> FarLink:
     """Join a node to another machine: one of `a`, `b` is "udp://host:port". See `Network.link`."""
     own, words = split_words(asked.words)
     if is_far(a) and is_far(b):
@@ -126,7 +126,7 @@ def link_far(net: Network, a: str, b: str, asked: LinkAsked) -> FarLink:
 
 
 def join(
-    net: Network,
+    net: BareNetwork,
     a: str,
     b: str,
     asked: LinkAsked,
@@ -178,6 +178,6 @@ def join(
     return link
 
 
-async def _run(net: Network, port: VxlanPort) -> None:
+async def _run(net: BareNetwork, port: VxlanPort) -> None:
     net.settle()  # who is spoken to from outside needs its addresses
     await port.run(net.driver)

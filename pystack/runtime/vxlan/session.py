@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _MOST_ANSWERS: Final = 8.0
 # Of ends that send from several ports nobody answers at most of them: no more than is needed
 _MOST_ASKED: Final = 1.0
+# Up to here the numbers of a run, which has 64 KiB at most, fit in their eight bytes
+_LAST_OF_RUNS: Final = (1 << 64) - (1 << 16)
 
 
 class _Mac(Protocol):
@@ -147,9 +149,9 @@ class Session:
         That is, up to one that is not the next one of the other's session, with a frame: that one
         is for `open`, which says what it is. `each_bytes`: of one, but for the last.
         """
-        if self._peer == UNKNOWN:
-            return 0
         window, copy = self._window, self._incoming.copy
+        if self._peer == UNKNOWN or window.top >= _LAST_OF_RUNS:
+            return 0
         view, end = memoryview(datagrams), len(datagrams)
         before = self._before_theirs
         first = counter = window.top + 1

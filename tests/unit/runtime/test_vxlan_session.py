@@ -490,3 +490,11 @@ def test_no_stranger_takes_part_or_keeps_the_ends_from_meeting_again() -> None:
             world.arrives(*world.wire.pop())
             assert world.got[1 - number][-1:] == world.sent[number][-1:] != [], seed
     assert met > 150
+
+
+def test_the_last_sequence_number_there_is_ends_no_run_with_an_error() -> None:
+    a, b = pair()
+    a._counter = (1 << 64) - 2
+    last = sealed(a)
+    assert take(b, last) == (FRAME, None)
+    assert b.open_run(last * 2, 0, len(last)) == 0  # and raises nothing
