@@ -1,12 +1,14 @@
 """However a stranger feeds a service: others get their turn before much has been done.
 
 Time cannot be judged here, so work is: the calls of functions, of Python's and of C's, that are
-made from one step of a task that only ticks to its next. A thousand are about 0.2 ms.
+made from one step of a task that only ticks to its next. A thousand are about 0.2 ms. Tasks that
+are ready together go on in an order that Trio draws, here from a seed: work between two ticks is
+that of nearly two rounds where one ticks first and then last.
 """
 
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 from pystack.apps.http import serve_connection
 from pystack.apps.http.site import Site
 from pystack.apps.turns import ROUND_UNITS, SLICE_UNITS, Turn, begin_turn
+from pystack.runtime.driver.virtual import seeded_trio
 
 pytestmark = pytest.mark.trio
 
@@ -99,6 +102,12 @@ async def talk(site: Site, raw: bytes, connections: int = 1) -> None:
             nursery.start_soon(one)
 
 
+@pytest.fixture(autouse=True)
+def _one_order() -> Iterator[None]:
+    with seeded_trio(1):
+        yield
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("many")
@@ -140,6 +149,7 @@ WORST = {
 @pytest.mark.parametrize("name", WORST)
 async def test_whatever_one_connection_sends_others_run_soon(root: Path, name: str) -> None:
     site = Site(root)
+    await talk(site, WORST[name])  # what is imported and compiled once is not counted
     async with ticking() as ticker:
         await talk(site, WORST[name])
     assert ticker.most_calls < MOST_CALLS / 4
@@ -159,6 +169,7 @@ async def test_a_crowd_holds_up_others_no_longer(
     root: Path, name: str, connections: int, size: int
 ) -> None:
     site, raw = Site(root), WORST[name][:size]
+    await talk(site, raw)
     async with ticking() as ticker:
         await talk(site, raw, connections)
     assert ticker.most_calls < MOST_CALLS
