@@ -1,7 +1,8 @@
 """Where control sockets are: in a directory that nobody else may enter, or where the user says.
 
-By default that is `pystack/` in $XDG_RUNTIME_DIR or /run/user/UID, else /tmp/pystack-UID. Nothing
-here follows a link at the end of a path, and nothing is taken over that is another user's.
+By default that is `pystack/` in $XDG_RUNTIME_DIR or /run/user/UID, else /tmp/pystack-UID: the first
+whose sockets have a path that is short enough. Nothing here follows a link at the end of a path,
+and nothing is taken over that is another user's.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pystack.core.errors import ConfigError, DeviceError
 SUFFIX: Final = ".sock"
 _MODE: Final = 0o600
 _MOST_PATH_BYTES: Final = 107  # sun_path of unix(7), without the byte at its end
+_SHORTEST: Final = "/tmp"  # noqa: S108 - what is made there is looked at as everywhere
 _BACKLOG: Final = 256
 _KNOCK_S: Final = 1.0
 
@@ -51,12 +53,16 @@ def own_directories() -> Iterator[Path]:
     for parent in (given, f"/run/user/{uid}"):
         if parent and _is_private(Path(parent)):
             yield Path(parent) / "pystack"
-    yield Path(tempfile.gettempdir()) / f"pystack-{uid}"
+    temporary = tempfile.gettempdir()
+    yield Path(temporary) / f"pystack-{uid}"
+    if temporary != _SHORTEST:  # $TMPDIR may be too long for a socket
+        yield Path(_SHORTEST) / f"pystack-{uid}"
 
 
 def default_path(name: str) -> Path:
     """Return where the socket of what is called so goes, in a directory of ours. DeviceError."""
-    directory = next(own_directories())
+    file = f"{_plain(name)}-{os.getpid()}{SUFFIX}"
+    directory = next(each for each in own_directories() if _fits(each / file))
     try:
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
@@ -67,7 +73,7 @@ def default_path(name: str) -> Path:
             f"{directory} is no directory of this user's alone (mode 0700): remove it, or say "
             "where the control socket goes (--control-socket PATH)"
         )
-    return directory / f"{_plain(name)}-{os.getpid()}{SUFFIX}"
+    return directory / file
 
 
 def bind(path: Path) -> Place:
@@ -76,7 +82,7 @@ def bind(path: Path) -> Place:
     The file of a socket that nobody listens at any more is replaced.
     """
     path = Path(os.path.abspath(path))
-    if len(os.fsencode(path)) > _MOST_PATH_BYTES:
+    if not _fits(path):
         raise ConfigError(
             f"the path of a Unix socket has at most {_MOST_PATH_BYTES} bytes, and {path} has "
             f"{len(os.fsencode(path))}"
@@ -160,6 +166,11 @@ def _make_way(path: Path) -> None:
         raise ConfigError(f"{path} is the control socket of another pystack, which runs")
     with suppress(OSError):
         os.unlink(path)
+
+
+def _fits(path: Path) -> bool:
+    """Tell whether a socket can have this path."""
+    return len(os.fsencode(os.path.abspath(path))) <= _MOST_PATH_BYTES
 
 
 def _is_private(directory: Path) -> bool:

@@ -25,7 +25,7 @@ from pystack.runtime.device.limits import raise_open_files
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """Give a short path, in place of pytest's: that of a Unix socket has 107 bytes."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # $TMPDIR may be long as well
         yield Path(name)
 
 
@@ -173,6 +173,39 @@ def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
         places.bind(tmp_path / ("x" * 120))
     with pytest.raises(DeviceError, match="No such file"):
         places.bind(tmp_path / "no" / "x")
+
+
+@pytest.mark.parametrize("is_temporary_too", [False, True])
+def test_where_a_directory_is_too_long_for_a_socket_the_next_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_temporary_too: bool
+) -> None:
+    """It is offered all the same, and who controls it finds it without a word more."""
+    long, short = tmp_path / ("x" * 100), tmp_path / "short"
+    long.mkdir(mode=0o700)
+    short.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long if is_temporary_too else short))
+    monkeypatch.setattr(places, "_SHORTEST", str(short))
+
+    def work(path: Path) -> None:
+        assert long not in path.parents
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert path in places.running()
+        assert find(path.name.removesuffix(".sock")) == path
+
+    beside(work)
+    assert not list(long.iterdir())
+
+
+def test_a_short_directory_that_others_may_enter_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_is_private", lambda path: path.parent == tmp_path / "private")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 100)))
+    monkeypatch.setattr(places, "_SHORTEST", str(tmp_path))
+    with pytest.raises(DeviceError, match="no directory of this user's alone"):
+        places.default_path("x")
 
 
 def test_a_file_that_took_its_place_is_not_removed(tmp_path: Path) -> None:
