@@ -91,6 +91,8 @@ def bad(what: str) -> dict[str, float]:
             time.sleep(1000)
         case "hang with children":
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+            if hangs := os.environ.get("PYSTACK_TEST_HANGS"):
+                Path(hangs).touch()
             time.sleep(1000)
         case "eat at once":
             bytearray(1 << 40)

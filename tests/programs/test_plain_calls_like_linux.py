@@ -285,10 +285,17 @@ def _errors_after_some_of_it() -> Answers:
                 else:
                     said.append(_words(lambda: client.recv(9, socket.MSG_WAITALL)))
 
+            def has_done_some(name: str = name, client: socket.socket = client) -> bool:
+                # No room is left, or what had come is taken
+                readable, writable, _ = select.select([client], [client], [], 0)
+                return not (writable if name == "send" else readable)
+
             accepted.send(b"some")
+            select.select([client], [], [])
             thread = threading.Thread(target=work)
             thread.start()
-            time.sleep(0.05)
+            while not has_done_some():
+                time.sleep(0.01)
             accepted.setsockopt(SOL, socket.SO_LINGER, struct.pack("ii", 1, 0))
             accepted.close()
             thread.join()

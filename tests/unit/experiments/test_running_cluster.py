@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_costs_only_its_points(
 
 
 def test_limits_hold_on_workers(dask: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    limits = Limits(time_s=2, attempts=1)
+    limits = Limits(time_s=10, attempts=1)  # what nothing takes on no machine, however busy it is
     experiment = Experiment(bad, {"what": ["hang", "kill", "nothing"]}, limits=limits)
     run(experiment, to=tmp_path, dask=dask)
     rows = rows_of(tmp_path)
@@ -192,6 +192,8 @@ def test_a_scheduler_that_goes_is_a_sentence_and_what_is_done_is_kept(
 ) -> None:
     """Last in this file, for the cluster is gone then."""
     experiment = Experiment(slow, {"x": list(range(20))}, constants={"wait_s": 0.05})
+    # So it is never over before the cluster goes; the sweep after it is not on these workers.
+    dask.run(os.environ.__setitem__, "PYSTACK_TEST_GATE", str(tmp_path / "never"))
 
     def close(progress: Progress) -> None:
         if progress.done >= 2:
