@@ -23,7 +23,7 @@ from pystack.core.errors import ConfigError, DeviceError
 SUFFIX: Final = ".sock"
 _MODE: Final = 0o600
 _MOST_PATH_BYTES: Final = 107  # sun_path of unix(7), without the byte at its end
-_SHORTEST: Final = "/tmp"  # noqa: S108 - what is made there is looked at as everywhere
+_SHORTEST: Final = "/tmp"
 _BACKLOG: Final = 256
 _KNOCK_S: Final = 1.0
 

@@ -213,6 +213,8 @@ class VirtualDriver:
         try:
             if self.checks:
                 self.checks.look()
+            if gate.is_rung:
+                gate.pass_by()
             if (woken and self._resume_next()) or (self.look is not None and self.look()):
                 return True
             # Where somebody in another thread wants something, time goes on at the same place

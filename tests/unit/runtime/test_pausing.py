@@ -1,6 +1,8 @@
 """Time that stands still, and goes on event by event: in virtual and in real time."""
 
 import hashlib
+import queue
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ import trio.testing
 
 import pystack
 from pystack.core.errors import ConfigError
+from pystack.runtime.driver import gate
+from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.driver.stepping import Stepped
 from pystack.runtime.driver.virtual import DeadlockError, VirtualDriver
 
@@ -147,6 +151,118 @@ def test_a_call_that_comes_before_a_task_is_woken_waits_for_that_task(tmp_path: 
     pystack.run(main, seed=3)
     assert digests(tmp_path / "steps.pcap", lines) == plain
     assert len(steps) == 450
+
+
+@pytest.mark.parametrize("of", ["tasks", "threads"])
+def test_who_wants_something_is_heard_where_programs_wake_each_other_for_ever(
+    monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """No event is ever next there, and time never passes."""
+    monkeypatch.setattr(gate, "_MOST_PASSES", 50)
+    turns: list[int] = []
+    heard: list[int] = []
+
+    def ask(driver: VirtualDriver) -> None:
+        def hear() -> None:
+            heard.append(len(turns))
+            if len(heard) == 3:
+                raise _OverError
+            driver.post(hear)  # is not heard at once, or no task would ever go on again
+
+        driver.post(hear)
+
+    def took_a_turn() -> None:
+        turns.append(1)
+        assert len(turns) < 5_000, "nobody is heard"
+
+    async def tasks(_host: pystack.Host, driver: VirtualDriver) -> None:
+        waiters = [Waiter(driver), Waiter(driver)]
+
+        async def wake_the_other(number: int) -> None:
+            while True:
+                took_a_turn()
+                waiters[1 - number].wake()
+                await waiters[number].wait()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wake_the_other, 0)
+            nursery.start_soon(wake_the_other, 1)
+
+    def threads() -> None:
+        there, back = queue.Queue[int](), queue.Queue[int]()
+
+        def answer() -> None:
+            while True:
+                back.put(there.get())
+
+        threading.Thread(target=answer, daemon=True).start()
+        while True:
+            took_a_turn()
+            there.put(1)
+            back.get()
+
+    async def main() -> None:
+        driver = trio.lowlevel.current_clock().driver  # type: ignore[attr-defined]
+        async with pystack.Network(seed=1) as net:
+            ask(driver)
+            host = net.host("a")
+            await (tasks(host, driver) if of == "tasks" else host.run_sync(threads))
+
+    with pytest.raises(_OverError):
+        pystack.run(main)
+    assert len(heard) == 3
+    assert 0 < heard[1] - heard[0] <= 60
+    assert 0 < heard[2] - heard[1] <= 60
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("error", [queue.Empty, ValueError, KeyboardInterrupt])
+def test_an_error_of_a_call_ends_the_run_and_the_next_call_is_still_made(
+    error: type[BaseException], *, paused: bool
+) -> None:
+    made: list[float] = []
+
+    def fail() -> None:
+        driver.resume()  # the program is to clean up
+        raise error
+
+    async def main() -> None:
+        nonlocal driver
+        driver = trio.lowlevel.current_clock().driver  # type: ignore[attr-defined]
+        driver.attend(attended=True)
+        if paused:
+            driver.pause()
+        try:
+            driver.post(fail)
+            driver.post(lambda: made.append(driver.now()))
+            await trio.sleep(1)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.5)
+            driver.attend(attended=False)
+
+    driver: VirtualDriver
+    with pytest.raises(error):
+        pystack.run(main)
+    assert made == [0.0]
+
+
+def test_a_signal_is_seen_to_while_time_stands_still() -> None:
+    async def main() -> None:
+        driver = trio.lowlevel.current_clock().driver  # type: ignore[attr-defined]
+        async with pystack.Network(seed=1) as net:
+            await joined(net)
+            driver.pause()
+            driver.attend(attended=True)
+            driver.post(lambda: signal.raise_signal(signal.SIGINT))
+            try:
+                await trio.sleep(1)
+            finally:
+                driver.attend(attended=False)
+                driver.resume()
+
+    with pytest.raises(KeyboardInterrupt):
+        pystack.run(main)
 
 
 async def crowd(log: list[str]) -> None:
