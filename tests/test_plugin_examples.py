@@ -213,7 +213,7 @@ def test_pystack_up_is_a_host_at_the_end_of_a_tunnel(
             assert process.stdout.readline() == "ready: tunnel0 10.77.0.2 finger:79 fd77::2\n"
             assert trio.run(ask) == b"Van Jacobson, author of RFC 1323\r\n"
             process.terminate()
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate(timeout=300)
         finally:
             process.kill()
     assert process.returncode == 0

@@ -9,7 +9,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
 def run(name: str) -> list[str]:
     command = [sys.executable, str(EXAMPLES / name)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
