@@ -9,11 +9,11 @@ import random
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
-from other_machine import KEY, free_ports, hosts, run, stranger, two_sides, until
+from other_machine import KEY, Stranger, free_ports, hosts, run, stranger, two_sides, until
 
 import pystack
 from pystack.core.addresses import parse_ip
@@ -118,30 +118,35 @@ def hostile(rng: random.Random, size: int, mac: bytes) -> bytes:
     return bytes(frame)
 
 
+async def met(there: Stranger, key: str | None) -> Callable[[bytes], bytes]:
+    """Meet the other end, where there is a key, and return what wraps a frame for it."""
+    if key is None:
+        return lambda frame: vxlan.pack_header(7) + frame
+    mine = Session(key_of(key), 7)
+    there.send(mine.hello())
+    while not mine.is_open:
+        _, answer = mine.open(memoryview(await there.receive()), 0.0)
+        if answer is not None:
+            there.send(answer)
+    return lambda frame: b"".join(mine.seal((frame,)))
+
+
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "keyed"])
 def test_frames_of_all_lengths_end_nothing(key: str | None) -> None:
     async def main(net: pystack.Network) -> None:
         words = {} if key is None else {"key": key}
         async with stranger(net, vni=7, offload=True, **words) as there:
             mac, rng = bytes(there.host.interfaces[1].mac), random.Random(1)
-            mine = Session(key_of(KEY), 7)
-            if key is not None:
-                there.send(mine.hello())
-                while not mine.is_open:
-                    _, answer = mine.open(memoryview(await there.receive()), 0.0)
-                    if answer is not None:
-                        there.send(answer)
+            datagram = await met(there, key)
             number = 0
             for size in (*range(200), *range(200, 9000, 97)):
                 frame = hostile(rng, size, mac)
-                parts = (vxlan.pack_header(7), frame) if key is None else mine.seal((frame,))
-                there.send(b"".join(parts))
+                there.send(datagram(frame))
                 there.send(rng.randbytes(size))
                 if not (number := number + 1) % 20:
                     await trio.lowlevel.checkpoint()
             last = ethernet.pack(mac, b"\2" + bytes(5), 0x9000, b"last")
-            parts = (vxlan.pack_header(7), last) if key is None else mine.seal((last,))
-            there.send(b"".join(parts))
+            there.send(datagram(last))
             await until(lambda: there.host.counters["eth_unknown_type"])
             assert there.link.counters["vxlan_truncated"]
 
@@ -161,18 +166,7 @@ def test_trains_of_any_datagrams_end_nothing(key: str | None) -> None:
         words = {} if key is None else {"key": key}
         async with stranger(net, vni=7, offload=True, **words) as there:
             mac, rng = bytes(there.host.interfaces[1].mac), random.Random(1)
-            mine = Session(key_of(KEY), 7)
-            if key is not None:
-                there.send(mine.hello())
-                while not mine.is_open:
-                    _, answer = mine.open(memoryview(await there.receive()), 0.0)
-                    if answer is not None:
-                        there.send(answer)
-
-            def datagram(frame: bytes) -> bytes:
-                parts = (vxlan.pack_header(7), frame) if key is None else mine.seal((frame,))
-                return b"".join(parts)
-
+            datagram = await met(there, key)
             for size in (*range(100), *range(100, 1200, 97)):
                 train = [datagram(hostile(rng, size, mac)) for _ in range(6)]
                 one, each = rng.randrange(6), len(train[0])

@@ -58,11 +58,7 @@ def test_on_a_slow_line_too(root: Path) -> None:
 
 def test_in_tls(root: Path) -> None:
     async def talk(control: SecretControl) -> None:
-        await control.begin_tls()
-        await control.code("USER anonymous")
-        await control.code("PASS x")
-        await control.code("TYPE I")
-        await control.protect()
+        await control.log_in()
         for ends in (True, False):
             raw = await control.passive()
             await control.send("STOR up")

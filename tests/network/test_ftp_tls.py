@@ -30,6 +30,14 @@ class SecretControl(Control):
         assert await self.code("PROT P") == 200
         self.protects_data = True
 
+    async def log_in(self) -> None:
+        """Begin TLS, for data too, and be somebody."""
+        await self.begin_tls()
+        await self.code("USER anonymous")
+        await self.code("PASS x")
+        await self.code("TYPE I")
+        await self.protect()
+
     async def secret(self, data: trio.abc.HalfCloseableStream) -> trio.abc.HalfCloseableStream:
         return await tls_client(data, self.context, "server")
 
@@ -151,11 +159,7 @@ def test_a_transfer_in_tls_is_aborted_and_the_session_goes_on(root: Path) -> Non
     (root / "huge").write_bytes(BIG * 15)
 
     async def talk(control: SecretControl) -> None:
-        await control.begin_tls()
-        await control.code("USER anonymous")
-        await control.code("PASS x")
-        await control.code("TYPE I")
-        await control.protect()
+        await control.log_in()
         for _ in range(2):
             raw = await control.passive()
             await control.send("RETR huge")
